@@ -1,0 +1,55 @@
+// Checks the tokens of this platform. RFC 7515, RFC 7519, RFC 8725.
+#ifndef SERVICES_COMMON_IDENTITY_TOKEN_VERIFIER_H_
+#define SERVICES_COMMON_IDENTITY_TOKEN_VERIFIER_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/crypto/signature.h"
+#include "services/common/identity/token.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead {
+
+// Where verification keys come from. Thread-safe; does not block.
+class KeySource {
+ public:
+  virtual ~KeySource() = default;
+  // The key named `key_id`, or null. A source that refreshes itself may start to do so when it does not know the id.
+  virtual std::shared_ptr<const crypto::VerifyingKey> Find(std::string_view key_id) = 0;
+};
+
+// Checks tokens that the auth service has signed. Thread-safe. Does no I/O: keys come from the KeySource.
+class TokenVerifier {
+ public:
+  struct Options {
+    std::string issuer;
+    std::string audience;
+    absl::Duration leeway = absl::Seconds(30);  // For clocks that differ; at most 5 minutes.
+  };
+
+  // INVALID_ARGUMENT `TOKEN_OPTIONS_INVALID` when issuer or audience is empty, or leeway negative or too long.
+  // `keys` and `clock` outlive the verifier.
+  static absl::StatusOr<std::unique_ptr<TokenVerifier>> Create(Options options, KeySource* keys, const Clock* clock);
+
+  // UNAUTHENTICATED, domain bulkhead.auth: TOKEN_MISSING, TOKEN_TOO_LARGE, TOKEN_MALFORMED, TOKEN_ALGORITHM_REFUSED, TOKEN_KEY_UNKNOWN,
+  // TOKEN_SIGNATURE_INVALID, TOKEN_ISSUER_REFUSED, TOKEN_AUDIENCE_REFUSED, TOKEN_NOT_YET_VALID, TOKEN_EXPIRED,
+  // TOKEN_CLAIM_INVALID (metadata `claim`). The message never quotes the token.
+  absl::StatusOr<VerifiedToken> Verify(const RawToken& token) const;
+
+ private:
+  TokenVerifier(Options options, KeySource* keys, const Clock* clock);
+  Options options_;
+  KeySource* keys_;
+  const Clock* clock_;
+};
+
+// Signs `claims` as a JWS in compact form with `typ` "at+jwt" (RFC 9068) and the given key id. Used by the auth service alone.
+std::string SignToken(const TokenClaims& claims, std::string_view key_id, const crypto::SigningKey& key);
+
+}  // namespace bulkhead
+
+#endif  // SERVICES_COMMON_IDENTITY_TOKEN_VERIFIER_H_

@@ -1,0 +1,79 @@
+// Threads that run coroutines, and threads that may block.
+#ifndef SERVICES_COMMON_RUNTIME_EXECUTOR_H_
+#define SERVICES_COMMON_RUNTIME_EXECUTOR_H_
+
+#include <cstddef>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead {
+
+// A fixed number of threads that run coroutines and short functions. Thread-safe.
+class Executor {
+ public:
+  struct Options {
+    std::string name;  // For messages.
+    int threads = 2;
+  };
+
+  static std::unique_ptr<Executor> Create(Options options);
+  // Call Drain first for an orderly end. Coroutines that are still suspended never resume; what they hold is kept for ever, so that a
+  // callback that comes late does no harm. That is logged as an error.
+  ~Executor();
+
+  boost::asio::any_io_executor get() const;
+
+  // Runs `coroutine` to its end. An exception that leaves it is logged and ends the process: agents' own are caught before.
+  void Spawn(Awaitable<void> coroutine);
+  void Post(absl::AnyInvocable<void() &&> function);
+
+  // Blocks until no spawned coroutine is left, at most `limit` of real time. DEADLINE_EXCEEDED `EXECUTOR_BUSY` names how many are.
+  absl::Status Drain(absl::Duration limit);
+
+  // Coroutines that were spawned and have not ended.
+  size_t active() const;
+
+ private:
+  struct State;
+  explicit Executor(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Threads for work that blocks: long SQL, files, password hashing. Thread-safe.
+class BlockingPool {
+ public:
+  static std::unique_ptr<BlockingPool> Create(int threads);
+  ~BlockingPool();  // Finishes what is queued.
+  void Post(absl::AnyInvocable<void() &&> function);
+
+ private:
+  struct State;
+  explicit BlockingPool(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Runs `function` on `pool` and resumes the coroutine on its own executor with the result (not void).
+template <typename F>
+Awaitable<std::invoke_result_t<F&>> RunBlocking(BlockingPool* pool, F function) {
+  using Result = std::invoke_result_t<F&>;
+  co_return co_await AwaitCallback<Result>(
+      [pool, function = std::move(function)](absl::AnyInvocable<void(Result)> done) mutable {
+        pool->Post([function = std::move(function), done = std::move(done)]() mutable { done(function()); });
+      });
+}
+
+// Waits until `clock` reaches `when`. CANCELLED `WAIT_CANCELLED` when `stop` is requested before.
+Awaitable<absl::Status> SleepUntil(Clock* clock, absl::Time when, std::stop_token stop);
+
+}  // namespace bulkhead
+
+#endif  // SERVICES_COMMON_RUNTIME_EXECUTOR_H_
