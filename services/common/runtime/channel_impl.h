@@ -1,4 +1,5 @@
 // The implementation of channel.h, which alone includes it.
+// IWYU pragma: private, include "services/common/runtime/channel.h"
 #ifndef SERVICES_COMMON_RUNTIME_CHANNEL_IMPL_H_
 #define SERVICES_COMMON_RUNTIME_CHANNEL_IMPL_H_
 
@@ -13,7 +14,7 @@ template <typename T>
 typename Channel<T>::Attempt Channel<T>::TryPut(T& value) {
   Waker receiver;
   {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     if (closed_) {
       return Attempt::kClosed;
     }
@@ -36,7 +37,7 @@ template <typename T>
 typename Channel<T>::Attempt Channel<T>::TryTake(std::optional<T>& value) {
   Waker sender;
   {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     if (values_.empty()) {
       return closed_ ? Attempt::kClosed : Attempt::kWait;
     }
@@ -62,7 +63,7 @@ Awaitable<bool> Channel<T>::Send(T value) {
     }
     co_await AwaitCallback<bool>([this](Waker waker) {
       {
-        absl::MutexLock lock(&mutex_);
+        absl::MutexLock lock(mutex_);
         if (!closed_ && values_.size() >= capacity_) {
           senders_.push_back(std::move(waker));
           return;
@@ -87,7 +88,7 @@ Awaitable<std::optional<T>> Channel<T>::Receive() {
     }
     co_await AwaitCallback<bool>([this](Waker waker) {
       {
-        absl::MutexLock lock(&mutex_);
+        absl::MutexLock lock(mutex_);
         if (!closed_ && values_.empty()) {
           receivers_.push_back(std::move(waker));
           return;
@@ -102,7 +103,7 @@ template <typename T>
 void Channel<T>::Close() {
   std::deque<Waker> waiters;
   {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     closed_ = true;
     waiters.swap(receivers_);
     for (Waker& sender : senders_) {
@@ -117,7 +118,7 @@ void Channel<T>::Close() {
 
 template <typename T>
 size_t Channel<T>::size() const {
-  absl::MutexLock lock(&mutex_);
+  absl::MutexLock lock(mutex_);
   return values_.size();
 }
 

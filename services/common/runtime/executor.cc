@@ -27,15 +27,15 @@ namespace {
 class ActiveCount {
  public:
   void Add(int change) {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     count_ += change;
   }
   size_t count() const {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     return count_;
   }
   bool AwaitZero(absl::Duration limit) const {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return count_ == 0; };
     return mutex_.AwaitWithTimeout(absl::Condition(&none), limit);
   }
@@ -168,7 +168,7 @@ class Sleep {
   void Start(Clock::TimerId timer, absl::AnyInvocable<void(absl::Status)> done) {
     absl::Status result;
     {
-      absl::MutexLock lock(&mutex_);
+      absl::MutexLock lock(mutex_);
       timer_ = timer;
       if (!result_.has_value()) {
         done_ = std::move(done);
@@ -182,7 +182,7 @@ class Sleep {
   void Finish(absl::Status result) {
     absl::AnyInvocable<void(absl::Status)> done;
     {
-      absl::MutexLock lock(&mutex_);
+      absl::MutexLock lock(mutex_);
       if (result_.has_value()) {
         return;
       }
@@ -195,7 +195,7 @@ class Sleep {
   }
 
   Clock::TimerId timer() const {
-    absl::MutexLock lock(&mutex_);
+    absl::MutexLock lock(mutex_);
     return timer_;
   }
 
