@@ -110,7 +110,6 @@ absl::StatusOr<Secret> Sealer::Open(std::string_view sealed, std::string_view as
   }
   const std::string_view ciphertext = sealed.substr(kNonceBytes);
   std::string plaintext(ciphertext.size() - kTagBytes, '\0');
-  // The cipher wants room for the tag as well only when it works in place; its answer says how much it wrote.
   size_t written = 0;
   if (EVP_AEAD_CTX_open(state_->context.get(), Bytes(plaintext), &written, plaintext.size(), Bytes(sealed), kNonceBytes,
                         Bytes(ciphertext), ciphertext.size(), Bytes(associated), associated.size()) != 1) {

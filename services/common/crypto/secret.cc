@@ -1,5 +1,6 @@
 #include "services/common/crypto/secret.h"
 
+#include <ostream>
 #include <string>
 #include <utility>
 
@@ -33,5 +34,7 @@ Secret::~Secret() { Wipe(value_); }
 bool operator==(const Secret& a, const Secret& b) {
   return a.value_.size() == b.value_.size() && CRYPTO_memcmp(a.value_.data(), b.value_.data(), a.value_.size()) == 0;
 }
+
+std::ostream& operator<<(std::ostream& out, const Secret&) { return out << "[secret]"; }
 
 }  // namespace bulkhead

@@ -2,6 +2,7 @@
 #ifndef SERVICES_COMMON_CRYPTO_SECRET_H_
 #define SERVICES_COMMON_CRYPTO_SECRET_H_
 
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,8 @@ class Secret {
   friend void AbslStringify(Sink& sink, const Secret&) {
     sink.Append("[secret]");
   }
+  // Also keeps GoogleTest from printing the bytes of an object that it does not know.
+  friend std::ostream& operator<<(std::ostream& out, const Secret& secret);
 
  private:
   std::string value_;

@@ -2,6 +2,7 @@
 #ifndef SERVICES_COMMON_IDENTITY_TOKEN_H_
 #define SERVICES_COMMON_IDENTITY_TOKEN_H_
 
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,8 @@ class RawToken {
   std::string_view Reveal() const { return compact_.Reveal(); }
   RawToken Copy() const { return RawToken(compact_.Copy()); }
   bool empty() const { return compact_.empty(); }
+
+  friend std::ostream& operator<<(std::ostream& out, const RawToken& token) { return out << token.compact_; }
 
  private:
   Secret compact_;

@@ -1,57 +1,30 @@
 // A service's own SQL database: one writer that groups commits, many readers. SQLite in WAL mode.
+//
+// Tables that only grow (events, journals, audit) are keyed by one global sequence, with the key that readers use as a second index:
+//
+//   CREATE TABLE events (id INTEGER PRIMARY KEY, stream TEXT NOT NULL, sequence INTEGER NOT NULL, envelope BLOB NOT NULL);
+//   CREATE UNIQUE INDEX events_by_stream ON events (stream, sequence);
+//
+// Rows then go to the right edge of the table whichever stream they belong to. Measured five times faster than rows that lie
+// under a key of (stream, sequence), which an insert finds all over the file.
 #ifndef SERVICES_COMMON_STORAGE_DATABASE_H_
 #define SERVICES_COMMON_STORAGE_DATABASE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "services/common/runtime/awaitable.h"
+#include "services/common/storage/connection.h"
 
 namespace bulkhead::storage {
-
-struct Blob {
-  std::string bytes;
-};
-
-// A value bound to a `?` of a statement. Times are stored as microseconds since the Unix epoch (int64_t).
-using Value = std::variant<std::nullptr_t, int64_t, double, std::string, Blob>;
-
-// One row of a result; valid during the callback that receives it. Columns count from 0.
-class Row {
- public:
-  virtual ~Row() = default;
-  virtual bool IsNull(int column) const = 0;
-  virtual int64_t Int(int column) const = 0;
-  virtual double Real(int column) const = 0;
-  virtual std::string Text(int column) const = 0;
-  virtual std::string Blob(int column) const = 0;
-};
-
-// Runs statements. Statements are prepared once a connection and kept. Used by one thread at a time.
-//
-// Errors: domain bulkhead.storage. ALREADY_EXISTS `STORAGE_CONFLICT` (unique key), FAILED_PRECONDITION `STORAGE_CONSTRAINT`, RESOURCE_EXHAUSTED
-// `STORAGE_FULL`, UNAVAILABLE `STORAGE_BUSY`, DATA_LOSS `STORAGE_CORRUPT`, INTERNAL `STORAGE_FAILED`.
-class Connection {
- public:
-  virtual ~Connection() = default;
-  // Returns the number of rows changed.
-  virtual absl::StatusOr<int64_t> Execute(std::string_view sql, std::vector<Value> values = {}) = 0;
-  // Calls `row` for each row; stops at the first error it returns, and returns that.
-  virtual absl::Status Query(std::string_view sql, std::vector<Value> values,
-                             absl::FunctionRef<absl::Status(const Row&)> row) = 0;
-  // The row id given by the last INSERT of this connection.
-  virtual int64_t last_insert_id() const = 0;
-};
 
 // `statements` take the schema from version N-1 to N, N being the position in the list from 1. Never edit one that shipped.
 struct Migration {
@@ -68,9 +41,13 @@ class Database {
     int readers = 4;
     // False skips the fsync of each commit: a power cut may lose the last commits, a crash of the process may not.
     bool durable = true;
+    // For crash tests: called before the `n`th commit since opening, from 1. An error takes the place of the commit: the writes are rolled
+    // back and get it. A storage that dies at its nth commit is one whose hook fails from n on.
+    std::function<absl::Status(int64_t n)> before_commit;
   };
 
-  // Opens or creates, and migrates. FAILED_PRECONDITION `STORAGE_TOO_NEW` when a later version of Bulkhead wrote it.
+  // Opens or creates, and migrates. FAILED_PRECONDITION `STORAGE_TOO_NEW` when a later version of Bulkhead wrote it, and
+  // `STORAGE_CANNOT_OPEN` when the file cannot be opened or created.
   static absl::StatusOr<std::unique_ptr<Database>> Open(Options options);
   virtual ~Database() = default;  // Commits what is queued.
 
@@ -78,6 +55,7 @@ class Database {
 
   // Runs `write` in a transaction on the writer thread and resumes when it is durable. Writes queued meanwhile share one commit, each
   // in a savepoint of its own: one that returns an error is rolled back alone. In the order of the calls. `write` must not block on anything else.
+  // UNAVAILABLE `STORAGE_BUSY`, at once, when thousands of writes wait already.
   virtual Awaitable<absl::Status> Write(WriteFunction write) = 0;
   // The same with a callback (on the writer thread; short), and blocking, for start-up and tests.
   virtual void WriteThen(WriteFunction write, absl::AnyInvocable<void(absl::Status)> done) = 0;
