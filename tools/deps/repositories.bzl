@@ -1,6 +1,7 @@
 """All external repositories. Their names and labels are those of the Bazel Central Registry."""
 
 load(":deb.bzl", "deb_repository", "deb_source_repository")
+load("//tools/lint:sources.bzl", "lint_sources_repository")
 load(":overlays/absl_aliases.bzl", "ABSL_PACKAGES")
 
 # Rule sets that Debian packages beside Bazel.
@@ -22,6 +23,8 @@ def bulkhead_repositories():
     """Declares every external repository of the workspace."""
     for name, path in _RULE_SETS.items():
         native.local_repository(name = name, path = "/usr/share/bazel/" + path)
+
+    lint_sources_repository(name = "lint_sources")
 
     _deb(
         "abseil-cpp",

@@ -1,0 +1,3 @@
+#!/bin/bash
+# Runs a Python file with the toolchain root's python3: run_python.sh FILE ARGUMENTS...
+exec python3 -B "$@"
