@@ -1,6 +1,9 @@
 // The client's side of a call: token, deadline, cancellation, trace and request id go along; retries are ours, on our clock
 // (in-process channels do not do gRPC's own). For files that may include gRPC only.
 //
+// Metadata sent: `authorization`, `x-parent-request-id` (the context's request id; the server gives the call one of its own), `x-thread`, `x-client`,
+// `traceparent`. An error of the transport names the method.
+//
 //   CO_ASSIGN_OR_RETURN(Run run, co_await rpc::CallUnary<Run>(call, {.method = "bulkhead.agent.v1.RunService/GetRun"}, request,
 //       [stub](auto* context, auto* request, auto* response, auto done) { stub->async()->GetRun(context, request, response, std::move(done)); }));
 #ifndef SERVICES_COMMON_RPC_CLIENT_H_
@@ -32,11 +35,12 @@ struct CallPolicy {
   Clock* clock = nullptr;                     // Waits between attempts; required when attempts > 1.
 };
 
+// `start`: (grpc::ClientContext*, const Request*, Response*, std::function<void(grpc::Status)>) -> void. `request` lives until the call has ended.
 template <typename Response, typename Request, typename Start>
 Awaitable<absl::StatusOr<Response>> CallUnary(CallContext call, CallPolicy policy, const Request& request, Start start);
 
-// Calls `on_message` (returns absl::Status; an error cancels the call and is the result) for each message of a server-streaming call, in order, on the
-// coroutine; resumes when the stream has ended. `start`: (grpc::ClientContext*, const Request*, grpc::ClientReadReactor<Response>*) -> void.
+// Calls `on_message` (returns absl::Status, or an Awaitable of it; an error cancels the call and is the result) for each message of a server-streaming call, in order, on the
+// coroutine; the next one is read when it has returned. Resumes when the stream has ended. Only a call that has delivered nothing is repeated. `start`: (grpc::ClientContext*, const Request*, grpc::ClientReadReactor<Response>*) -> void.
 template <typename Response, typename Request, typename Start, typename OnMessage>
 Awaitable<absl::Status> CallStream(CallContext call, CallPolicy policy, const Request& request, Start start,
                                    OnMessage on_message);

@@ -8,10 +8,15 @@
 // Before the handler runs: the bearer token of the `authorization` metadata is verified and becomes a UserContext, unless the method is declared
 // `(bulkhead.common.v1.anonymous)`; the permission named by `(bulkhead.common.v1.requires)` is checked, with `{field}` replaced by that
 // field of the request (the last segment when it holds a resource name). A method that declares neither is refused with INTERNAL `METHOD_UNDECLARED`.
-// A handler's error goes out with its ErrorInfo; an error without one becomes INTERNAL `UNSPECIFIED_ERROR` and is logged.
+// A handler's error goes out with its ErrorInfo; an error without one becomes INTERNAL `UNSPECIFIED_ERROR` and is logged, and so does an
+// exception, as INTERNAL `HANDLER_THREW`. `stop` of the CallContext is requested when the caller has gone or its deadline has passed.
+//
+// Metadata read: `authorization`, `x-request-id` (a new one when absent), `x-parent-request-id`, `x-thread`, `x-client`, `traceparent`. Each call is
+// logged with method, user, code, reason and duration at verbosity 1.
 #ifndef SERVICES_COMMON_RPC_SERVER_H_
 #define SERVICES_COMMON_RPC_SERVER_H_
 
+#include <stop_token>
 #include <string_view>
 #include <utility>
 
@@ -28,19 +33,31 @@
 
 namespace bulkhead::rpc {
 
+class RemoteKeySource;
+
 // What every service adapter holds. All pointers outlive the adapter.
 struct ServerDependencies {
   Executor* executor = nullptr;
   const TokenVerifier* verifier = nullptr;
   IdGenerator* ids = nullptr;
+  // Asked once for newer keys when a token names an unknown one, before the token is refused. May be null.
+  RemoteKeySource* key_refresher = nullptr;
 };
 
 namespace internal {
+
+using Handler = absl::AnyInvocable<Awaitable<absl::Status>(const CallContext&)>;
+
 // Type-erased: one copy in server.cc, thin templates here.
-grpc::ServerUnaryReactor* ServeUnary(
-    const ServerDependencies& dependencies, std::string_view method, grpc::CallbackServerContext* context,
-    const google::protobuf::Message* request,
-    absl::AnyInvocable<Awaitable<absl::Status>(const CallContext&)> handler);
+grpc::ServerUnaryReactor* ServeUnary(const ServerDependencies& dependencies, std::string_view method,
+                                     grpc::CallbackServerContext* context, const google::protobuf::Message* request,
+                                     Handler handler);
+
+// Spawns the coroutine of one call, which ends by calling `finish`; the reactor may be gone after that.
+void Serve(const ServerDependencies& dependencies, std::string_view method, const grpc::CallbackServerContext* context,
+           const google::protobuf::Message* request, std::stop_token stop, Handler handler,
+           absl::AnyInvocable<void(grpc::Status) &&> finish);
+
 }  // namespace internal
 
 // `handler`: (const CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>>. Request and response live until it has ended.
@@ -66,13 +83,9 @@ class StreamWriter {
  public:
   virtual ~StreamWriter() = default;
   // False when the client has gone: stop then.
+  // One at a time.
   virtual Awaitable<bool> Write(Response message) = 0;
 };
-
-namespace internal {
-template <typename Response>
-class StreamReactor;
-}
 
 // `handler`: (const CallContext&, const Request&, StreamWriter<Response>&) -> Awaitable<absl::Status>.
 template <typename Request, typename Response, typename Handler>

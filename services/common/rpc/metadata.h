@@ -1,0 +1,26 @@
+// The names of the gRPC metadata that every call of the platform may carry.
+#ifndef SERVICES_COMMON_RPC_METADATA_H_
+#define SERVICES_COMMON_RPC_METADATA_H_
+
+#include <string>
+#include <string_view>
+
+namespace bulkhead::rpc {
+
+inline constexpr char kAuthorization[] = "authorization";
+inline constexpr char kBearerPrefix[] = "Bearer ";
+inline constexpr char kRequestId[] = "x-request-id";
+inline constexpr char kParentRequestId[] = "x-parent-request-id";
+inline constexpr char kThread[] = "x-thread";
+inline constexpr char kClient[] = "x-client";
+inline constexpr char kTraceparent[] = "traceparent";
+
+// True for a `traceparent` as W3C Trace Context level 1 writes it, of version 00 or a later one that begins alike.
+bool IsTraceparent(std::string_view value);
+
+// `client` cut to 128 bytes, with everything but printable ASCII replaced by '?': fit for metadata, logs and audit.
+std::string PrintableClient(std::string_view client);
+
+}  // namespace bulkhead::rpc
+
+#endif  // SERVICES_COMMON_RPC_METADATA_H_
