@@ -110,7 +110,9 @@ auto StatusIs(absl::StatusCode code, Message message) {
 }
 
 // An error whose google.rpc.ErrorInfo has `reason`.
-inline auto HasReason(std::string reason) { return internal::StatusMatcher(std::nullopt, std::nullopt, std::move(reason)); }
+inline auto HasReason(std::string reason) {
+  return internal::StatusMatcher(std::nullopt, std::nullopt, std::move(reason));
+}
 inline auto HasReason(absl::StatusCode code, std::string reason) {
   return internal::StatusMatcher(code, std::nullopt, std::move(reason));
 }
@@ -125,8 +127,8 @@ inline auto EqualsProto(const google::protobuf::Message& expected) { return inte
 
 #define BULKHEAD_TEST_CONCAT_INNER_(a, b) a##b
 #define BULKHEAD_TEST_CONCAT_(a, b) BULKHEAD_TEST_CONCAT_INNER_(a, b)
-#define BULKHEAD_ASSERT_OK_AND_ASSIGN_(result, lhs, expr)                               \
-  auto result = (expr);                                                                 \
+#define BULKHEAD_ASSERT_OK_AND_ASSIGN_(result, lhs, expr)                                               \
+  auto result = (expr);                                                                                 \
   ASSERT_TRUE(result.ok()) << #expr " is " << ::bulkhead::testing::internal::Describe(result.status()); \
   lhs = std::move(result).value()
 

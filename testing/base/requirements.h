@@ -7,7 +7,8 @@
 
 namespace bulkhead::testing {
 
-// Records the ids ("TD-7", "AU-5") with the result of the running test, for the report tool. Once a test, in its first line.
+// Records the ids ("TD-7", "AU-5") with the result of the running test, for the report tool. Once a test, in its first
+// line.
 void Covers(std::initializer_list<std::string_view> requirements);
 
 }  // namespace bulkhead::testing

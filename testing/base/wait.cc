@@ -17,7 +17,8 @@ namespace {
 constexpr absl::Duration kPollInterval = absl::Milliseconds(5);
 
 absl::Status TimedOut(std::string_view awaited, absl::FunctionRef<std::string()> seen) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, absl::StrCat("timed out waiting for ", awaited, "; saw ", seen()),
+  return MakeError(absl::StatusCode::kDeadlineExceeded,
+                   absl::StrCat("timed out waiting for ", awaited, "; saw ", seen()),
                    {.domain = "bulkhead.testing", .reason = "WAIT_TIMED_OUT"});
 }
 
@@ -32,8 +33,8 @@ absl::Status WaitFor(absl::Mutex& mutex, absl::FunctionRef<bool()> condition, st
   return TimedOut(awaited, seen);
 }
 
-absl::Status WaitFor(absl::FunctionRef<bool()> condition, std::string_view awaited, absl::FunctionRef<std::string()> seen,
-                     absl::Duration guard) {
+absl::Status WaitFor(absl::FunctionRef<bool()> condition, std::string_view awaited,
+                     absl::FunctionRef<std::string()> seen, absl::Duration guard) {
   const absl::Time deadline = RealDeadline(guard);
   absl::Mutex pause;
   while (!condition()) {

@@ -19,8 +19,8 @@ namespace bulkhead::crypto {
 std::string RandomBytes(size_t count);
 Secret RandomSecret(size_t count);
 
-std::string Sha256(std::string_view data);                             // 32 bytes. FIPS 180-4.
-std::string HmacSha256(const Secret& key, std::string_view data);      // 32 bytes. RFC 2104.
+std::string Sha256(std::string_view data);                         // 32 bytes. FIPS 180-4.
+std::string HmacSha256(const Secret& key, std::string_view data);  // 32 bytes. RFC 2104.
 bool ConstantTimeEquals(std::string_view a, std::string_view b);
 
 // Cost parameters of scrypt, RFC 7914.

@@ -108,11 +108,13 @@ TEST(SignatureTest, Ed25519OfRfc8032) {
   } kVectors[] = {
       {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-       "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e"
+       "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe2"
+       "4655141438e"
        "7a100b"},
       {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612"
+       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302ae"
+       "eb00d291612"
        "bb0c00"},
   };
   for (const auto& vector : kVectors) {
@@ -146,11 +148,12 @@ TEST(SignatureTest, GeneratedKeysSurviveSerialization) {
 }
 
 TEST(SignatureTest, Es256OfRfc7515) {
-  ASSERT_OK_AND_ASSIGN(const auto key, VerifyingKey::FromP256(FromBase64Url("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
-                                                              FromBase64Url("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0")));
-  const std::string message = absl::StrCat(
-      "eyJhbGciOiJFUzI1NiJ9", ".", absl::WebSafeBase64Escape("{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n "
-                                                             "\"http://example.com/is_root\":true}"));
+  ASSERT_OK_AND_ASSIGN(const auto key,
+                       VerifyingKey::FromP256(FromBase64Url("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+                                              FromBase64Url("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0")));
+  const std::string message = absl::StrCat("eyJhbGciOiJFUzI1NiJ9", ".",
+                                           absl::WebSafeBase64Escape("{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n "
+                                                                     "\"http://example.com/is_root\":true}"));
   const std::string signature =
       FromBase64Url("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
   EXPECT_TRUE(key->Verify(message, signature));
@@ -160,21 +163,23 @@ TEST(SignatureTest, Es256OfRfc7515) {
 TEST(SignatureTest, Rs256OfRfc7515) {
   ASSERT_OK_AND_ASSIGN(
       const auto key,
-      VerifyingKey::FromRsa(
-          Algorithm::kRs256,
-          FromBase64Url("ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZ"
-                        "S-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2"
-                        "R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcD"
-                        "TW9gb54h4FRWyuXpoQ"),
-          FromBase64Url("AQAB")));
-  const std::string message = absl::StrCat(
-      "eyJhbGciOiJSUzI1NiJ9", ".", absl::WebSafeBase64Escape("{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n "
-                                                             "\"http://example.com/is_root\":true}"));
-  const std::string signature =
-      FromBase64Url("cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t"
-                    "1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--x"
-                    "i12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_I"
-                    "oypGlUPQGe77Rw");
+      VerifyingKey::FromRsa(Algorithm::kRs256,
+                            FromBase64Url("ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-"
+                                          "4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZ"
+                                          "S-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-"
+                                          "bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2"
+                                          "R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-"
+                                          "DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcD"
+                                          "TW9gb54h4FRWyuXpoQ"),
+                            FromBase64Url("AQAB")));
+  const std::string message = absl::StrCat("eyJhbGciOiJSUzI1NiJ9", ".",
+                                           absl::WebSafeBase64Escape("{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n "
+                                                                     "\"http://example.com/is_root\":true}"));
+  const std::string signature = FromBase64Url(
+      "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t"
+      "1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--x"
+      "i12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_I"
+      "oypGlUPQGe77Rw");
   EXPECT_TRUE(key->Verify(message, signature));
   EXPECT_FALSE(key->Verify(absl::StrCat(message, "x"), signature));
 }

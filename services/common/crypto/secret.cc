@@ -9,7 +9,8 @@
 namespace bulkhead {
 namespace {
 
-// Clears all that `value` holds room for: a string that was moved from, or shortened, keeps its old bytes in the buffer.
+// Clears all that `value` holds room for: a string that was moved from, or shortened, keeps its old bytes in the
+// buffer.
 void Wipe(std::string& value) {
   value.resize(value.capacity());
   OPENSSL_cleanse(value.data(), value.size());

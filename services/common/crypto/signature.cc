@@ -57,7 +57,7 @@ absl::Status KeyInvalid(std::string_view problem) {
                    {.domain = "bulkhead.crypto", .reason = "KEY_INVALID"});
 }
 
-// --- Ed25519 ---------------------------------------------------------------------------------------------------------------------
+// --- Ed25519 -------------------------------------------------------------------------------------
 
 class Ed25519VerifyingKey : public VerifyingKey {
  public:
@@ -98,7 +98,7 @@ class Ed25519SigningKey : public SigningKey {
   Secret private_;
 };
 
-// --- ECDSA P-256 -----------------------------------------------------------------------------------------------------------------
+// --- ECDSA P-256 ---------------------------------------------------------------------------------
 
 class P256VerifyingKey : public VerifyingKey {
  public:
@@ -136,8 +136,8 @@ class P256SigningKey : public SigningKey {
   std::pair<std::string, std::string> public_parameters() const override {
     bssl::UniquePtr<BIGNUM> x(BN_new());
     bssl::UniquePtr<BIGNUM> y(BN_new());
-    CHECK(EC_POINT_get_affine_coordinates_GFp(EC_KEY_get0_group(key_.get()), EC_KEY_get0_public_key(key_.get()), x.get(),
-                                              y.get(), /*ctx=*/nullptr) == 1);
+    CHECK(EC_POINT_get_affine_coordinates_GFp(EC_KEY_get0_group(key_.get()), EC_KEY_get0_public_key(key_.get()),
+                                              x.get(), y.get(), /*ctx=*/nullptr) == 1);
     return {ToField(x.get()), ToField(y.get())};
   }
 
@@ -163,7 +163,7 @@ absl::StatusOr<std::unique_ptr<SigningKey>> ParseP256(const Secret& serialized) 
   return std::make_unique<P256SigningKey>(std::move(key));
 }
 
-// --- RSA -------------------------------------------------------------------------------------------------------------------------
+// --- RSA -----------------------------------------------------------------------------------------
 
 class RsaVerifyingKey : public VerifyingKey {
  public:

@@ -1,5 +1,5 @@
-// Signatures: Ed25519 (RFC 8032), ECDSA P-256 with SHA-256 in the fixed r||s form of JWS (RFC 7518 section 3.4), and RSA with
-// SHA-256 (PKCS #1 v1.5 and PSS), which is verified only.
+// Signatures: Ed25519 (RFC 8032), ECDSA P-256 with SHA-256 in the fixed r||s form of JWS (RFC 7518 section 3.4), and
+// RSA with SHA-256 (PKCS #1 v1.5 and PSS), which is verified only.
 #ifndef SERVICES_COMMON_CRYPTO_SIGNATURE_H_
 #define SERVICES_COMMON_CRYPTO_SIGNATURE_H_
 
@@ -19,8 +19,8 @@ std::string_view AlgorithmName(Algorithm algorithm);  // The JWS name: "EdDSA", 
 // A public key bound to one algorithm. Immutable, thread-safe.
 class VerifyingKey {
  public:
-  // Raw parameters, as a JWK holds them after base64url (RFC 7517, RFC 8037). INVALID_ARGUMENT `KEY_INVALID`: off the curve,
-  // wrong length, RSA modulus under 2048 or over 8192 bits, exponent even or below 3.
+  // Raw parameters, as a JWK holds them after base64url (RFC 7517, RFC 8037). INVALID_ARGUMENT `KEY_INVALID`: off the
+  // curve, wrong length, RSA modulus under 2048 or over 8192 bits, exponent even or below 3.
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromEd25519(std::string_view x);
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromP256(std::string_view x, std::string_view y);
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromRsa(Algorithm algorithm, std::string_view n,

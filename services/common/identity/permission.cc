@@ -20,8 +20,8 @@ constexpr size_t kMaxPartLength = 64;
 
 bool IsPart(std::string_view part) {
   return part == "*" || (!part.empty() && part.size() <= kMaxPartLength && absl::c_all_of(part, [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-';
-  }));
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-';
+         }));
 }
 
 // The parts of `pattern`; none when it is malformed.
@@ -39,11 +39,12 @@ absl::Status ValidatePermissionPattern(std::string_view pattern) {
   if (!Parse(pattern).empty()) {
     return absl::OkStatus();
   }
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("`", pattern, "` is not <resource>:<which>:<verb>, each part * or 1 to 64 of a-z, 0-9, ., _, -."),
-                   {.domain = "bulkhead.auth",
-                    .reason = "PERMISSION_MALFORMED",
-                    .metadata = {{"permission", std::string(pattern)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("`", pattern, "` is not <resource>:<which>:<verb>, each part * or 1 to 64 of a-z, 0-9, ., _, -."),
+      {.domain = "bulkhead.auth",
+       .reason = "PERMISSION_MALFORMED",
+       .metadata = {{"permission", std::string(pattern)}}});
 }
 
 bool IsGranted(const std::vector<std::string>& granted, std::string_view wanted) {
@@ -52,7 +53,8 @@ bool IsGranted(const std::vector<std::string>& granted, std::string_view wanted)
     return false;
   }
   return absl::c_any_of(granted, [&want](std::string_view pattern) {
-    return absl::c_equal(Parse(pattern), want, [](std::string_view has, std::string_view wants) { return has == "*" || has == wants; });
+    return absl::c_equal(Parse(pattern), want,
+                         [](std::string_view has, std::string_view wants) { return has == "*" || has == wants; });
   });
 }
 

@@ -36,14 +36,17 @@ absl::Status Refuse(std::string_view reason, std::string_view message) {
                    {.domain = "bulkhead.auth", .reason = std::string(reason)});
 }
 
-absl::Status Malformed(std::string_view problem) { return Refuse("TOKEN_MALFORMED", absl::StrCat("The token ", problem, ".")); }
-
-absl::Status ClaimInvalid(std::string_view claim) {
-  return MakeError(absl::StatusCode::kUnauthenticated, absl::StrCat("The token's claim `", claim, "` is missing or malformed."),
-                   {.domain = "bulkhead.auth", .reason = "TOKEN_CLAIM_INVALID", .metadata = {{"claim", std::string(claim)}}});
+absl::Status Malformed(std::string_view problem) {
+  return Refuse("TOKEN_MALFORMED", absl::StrCat("The token ", problem, "."));
 }
 
-// --- JWS: RFC 7515 -------------------------------------------------------------------------------------------------------------------
+absl::Status ClaimInvalid(std::string_view claim) {
+  return MakeError(
+      absl::StatusCode::kUnauthenticated, absl::StrCat("The token's claim `", claim, "` is missing or malformed."),
+      {.domain = "bulkhead.auth", .reason = "TOKEN_CLAIM_INVALID", .metadata = {{"claim", std::string(claim)}}});
+}
+
+// --- JWS: RFC 7515 -------------------------------------------------------------------------------
 
 struct CompactJws {
   std::string_view header;
@@ -131,7 +134,8 @@ absl::Status CheckType(const json& header) {
 absl::StatusOr<Header> DecodeHeader(std::string_view encoded) {
   ASSIGN_OR_RETURN(const std::string text, DecodeBase64Url(encoded));
   ASSIGN_OR_RETURN(const json header, ParseObject(text));
-  // We understand no extension, so each one that must be understood is refused; and keys come from our source alone, never from the token.
+  // We understand no extension, so each one that must be understood is refused; and keys come from our source alone,
+  // never from the token.
   for (const char* refused : {"crit", "b64", "jwk", "jku", "x5u", "x5c"}) {
     if (header.contains(refused)) {
       return Malformed(absl::StrCat("has the header parameter `", refused, "`, which is not accepted"));
@@ -168,7 +172,7 @@ absl::Status CheckSignature(const CompactJws& jws, const crypto::VerifyingKey& k
   return absl::OkStatus();
 }
 
-// --- Claims: RFC 7519 ----------------------------------------------------------------------------------------------------------------
+// --- Claims: RFC 7519 ----------------------------------------------------------------------------
 
 absl::StatusOr<std::string> RequiredString(const json& claims, const char* name) {
   const auto claim = claims.find(name);
@@ -226,8 +230,9 @@ absl::StatusOr<std::string> Actor(const json& claims) {
 // The audience is one string, or several of which one must be ours (RFC 7519 section 4.1.3).
 absl::StatusOr<std::string> MatchAudience(const json& claims, const std::string& wanted) {
   const auto audience = claims.find("aud");
-  const bool accepted = audience != claims.end() &&
-                        (*audience == wanted || (audience->is_array() && absl::c_linear_search(*audience, json(wanted))));
+  const bool accepted =
+      audience != claims.end() &&
+      (*audience == wanted || (audience->is_array() && absl::c_linear_search(*audience, json(wanted))));
   if (!accepted) {
     return Refuse("TOKEN_AUDIENCE_REFUSED", "The token is meant for somebody else.");
   }
@@ -291,12 +296,14 @@ json ToJson(const TokenClaims& claims) {
 }
 
 std::string Encode(const json& value) {
-  return absl::WebSafeBase64Escape(value.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace));
+  return absl::WebSafeBase64Escape(
+      value.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TokenVerifier>> TokenVerifier::Create(Options options, KeySource* keys, const Clock* clock) {
+absl::StatusOr<std::unique_ptr<TokenVerifier>> TokenVerifier::Create(Options options, KeySource* keys,
+                                                                     const Clock* clock) {
   if (options.issuer.empty() || options.audience.empty() || options.leeway < absl::ZeroDuration() ||
       options.leeway > kMaxLeeway) {
     return MakeError(absl::StatusCode::kInvalidArgument,

@@ -35,9 +35,9 @@ class TokenVerifier {
   // `keys` and `clock` outlive the verifier.
   static absl::StatusOr<std::unique_ptr<TokenVerifier>> Create(Options options, KeySource* keys, const Clock* clock);
 
-  // UNAUTHENTICATED, domain bulkhead.auth: TOKEN_MISSING, TOKEN_TOO_LARGE, TOKEN_MALFORMED, TOKEN_ALGORITHM_REFUSED, TOKEN_KEY_UNKNOWN,
-  // TOKEN_SIGNATURE_INVALID, TOKEN_ISSUER_REFUSED, TOKEN_AUDIENCE_REFUSED, TOKEN_NOT_YET_VALID, TOKEN_EXPIRED,
-  // TOKEN_CLAIM_INVALID (metadata `claim`). The message never quotes the token.
+  // UNAUTHENTICATED, domain bulkhead.auth: TOKEN_MISSING, TOKEN_TOO_LARGE, TOKEN_MALFORMED, TOKEN_ALGORITHM_REFUSED,
+  // TOKEN_KEY_UNKNOWN, TOKEN_SIGNATURE_INVALID, TOKEN_ISSUER_REFUSED, TOKEN_AUDIENCE_REFUSED, TOKEN_NOT_YET_VALID,
+  // TOKEN_EXPIRED, TOKEN_CLAIM_INVALID (metadata `claim`). The message never quotes the token.
   absl::StatusOr<VerifiedToken> Verify(const RawToken& token) const;
 
  private:
@@ -47,7 +47,8 @@ class TokenVerifier {
   const Clock* clock_;
 };
 
-// Signs `claims` as a JWS in compact form with `typ` "at+jwt" (RFC 9068) and the given key id. Used by the auth service alone.
+// Signs `claims` as a JWS in compact form with `typ` "at+jwt" (RFC 9068) and the given key id. Used by the auth service
+// alone.
 std::string SignToken(const TokenClaims& claims, std::string_view key_id, const crypto::SigningKey& key);
 
 }  // namespace bulkhead

@@ -27,8 +27,8 @@ struct RequestInfo {
 // Immutable, cheap to copy, thread-safe.
 class UserContext {
  public:
-  // The only way in. INVALID_ARGUMENT with ID_EMPTY, ID_PLACEHOLDER or ID_MALFORMED when user, session, run, thread or request id is not
-  // acceptable (ids.h); services' own tokens have no session.
+  // The only way in. INVALID_ARGUMENT with ID_EMPTY, ID_PLACEHOLDER or ID_MALFORMED when user, session, run, thread or
+  // request id is not acceptable (ids.h); services' own tokens have no session.
   static absl::StatusOr<UserContext> FromToken(const VerifiedToken& token, RequestInfo request);
 
   const std::string& user() const { return state_->claims.subject; }

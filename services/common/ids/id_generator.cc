@@ -25,9 +25,9 @@ constexpr size_t kRandomBytes = 16;
 
 // What programs put where an identity should be when they have none. One that got through would mix up users.
 constexpr std::string_view kPlaceholders[] = {
-    "0",   "1",    "-",    "anonymous", "default", "dummy", "empty", "example", "false",     "fake",    "foo",
-    "id",  "nil",  "none", "null",      "na",      "n-a",   "nan",   "null-id", "placeholder", "sample", "string",
-    "temp", "tmp", "test", "todo",      "true",    "undefined", "unknown", "xxx"};
+    "-",    "0",    "1",   "anonymous", "default", "dummy",     "empty",   "example",     "fake",   "false",
+    "foo",  "n-a",  "na",  "nan",       "nil",     "none",      "null",    "placeholder", "sample", "string",
+    "temp", "test", "tmp", "todo",      "true",    "undefined", "unknown", "xxx"};
 
 // RFC 4648 base32 in lower case, without padding: 5 bits a character, safe in paths and case-insensitive file systems.
 std::string Base32(std::string_view bytes) {
@@ -62,14 +62,15 @@ class SequentialIds : public IdGenerator {
   std::atomic<int64_t> last_ = 0;
 };
 
-// "user-default" is as empty a name for a user as "default".
 bool IsPlaceholder(std::string_view kind, std::string_view id) {
   const std::string lower = absl::AsciiStrToLower(id);
-  std::string_view name = lower;
-  if (absl::ConsumePrefix(&name, kind)) {
-    absl::ConsumePrefix(&name, "-");
+  if (absl::c_linear_search(kPlaceholders, lower)) {
+    return true;
   }
-  return absl::c_linear_search(kPlaceholders, lower) || absl::c_linear_search(kPlaceholders, name);
+  // "user-default" is as empty a name for a user as "default"; but "run-1" is a run.
+  std::string_view name = lower;
+  return absl::ConsumePrefix(&name, absl::StrCat(kind, "-")) && !name.empty() && absl::ascii_isalpha(name.front()) &&
+         absl::c_linear_search(kPlaceholders, name);
 }
 
 bool IsWellFormed(std::string_view id) {
@@ -78,8 +79,9 @@ bool IsWellFormed(std::string_view id) {
 }
 
 absl::Status IdError(std::string_view kind, std::string_view reason, std::string_view problem) {
-  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("The ", kind, " id ", problem, "."),
-                   {.domain = "bulkhead.common", .reason = std::string(reason), .metadata = {{"kind", std::string(kind)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, absl::StrCat("The ", kind, " id ", problem, "."),
+      {.domain = "bulkhead.common", .reason = std::string(reason), .metadata = {{"kind", std::string(kind)}}});
 }
 
 }  // namespace

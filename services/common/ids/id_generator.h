@@ -24,9 +24,9 @@ std::unique_ptr<IdGenerator> CreateRandomIds();
 // "run-000001", "run-000002", ...: one count for all prefixes. For tests and demonstrations only: predictable.
 std::unique_ptr<IdGenerator> CreateSequentialIds();
 
-// OK when `id` is 3 to 64 characters of [a-z0-9-], begins with a letter, and is no placeholder (`default`, `test`, `none`,
-// `null`, `temp`, `undefined`, `anonymous`, `unknown`...). Else INVALID_ARGUMENT: ID_EMPTY, ID_PLACEHOLDER or ID_MALFORMED; `kind` ("user", "run") is
-// named in the message and the metadata.
+// OK when `id` is 3 to 64 characters of [a-z0-9-], begins with a letter, and is no placeholder (`default`, `test`,
+// `none`, `null`, `temp`, `undefined`, `anonymous`, `unknown`...). Else INVALID_ARGUMENT: ID_EMPTY, ID_PLACEHOLDER or
+// ID_MALFORMED; `kind` ("user", "run") is named in the message and the metadata.
 absl::Status ValidateId(std::string_view kind, std::string_view id);
 
 }  // namespace bulkhead

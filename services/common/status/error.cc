@@ -31,7 +31,10 @@ size_t SequenceLength(std::string_view text) {
   if (lead < 0x80) {
     return 1;
   }
-  const size_t length = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+  const size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                        : lead >= 0xE0 && lead <= 0xEF ? 3
+                        : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                       : 0;
   if (length == 0 || text.size() < length) {
     return 0;
   }
@@ -46,8 +49,8 @@ size_t SequenceLength(std::string_view text) {
   return overlong || surrogate || too_large ? 0 : length;
 }
 
-// `text` as valid UTF-8 of at most about `max_bytes`. A proto string that is not valid cannot be parsed by the receiver, and
-// messages quote what users send.
+// `text` as valid UTF-8 of at most about `max_bytes`. A proto string that is not valid cannot be parsed by the
+// receiver, and messages quote what users send.
 std::string Presentable(std::string_view text, size_t max_bytes) {
   std::string result;
   result.reserve(std::min(text.size(), max_bytes));

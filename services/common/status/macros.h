@@ -10,16 +10,16 @@
 #define BULKHEAD_CONCAT_(a, b) BULKHEAD_CONCAT_INNER_(a, b)
 
 // Returns the status from the enclosing function unless `expr` (an absl::Status) is OK.
-#define RETURN_IF_ERROR(expr)                                   \
-  do {                                                          \
-    absl::Status bulkhead_status_ = (expr);                     \
-    if (!bulkhead_status_.ok()) return bulkhead_status_;        \
+#define RETURN_IF_ERROR(expr)                            \
+  do {                                                   \
+    absl::Status bulkhead_status_ = (expr);              \
+    if (!bulkhead_status_.ok()) return bulkhead_status_; \
   } while (false)
 
-#define CO_RETURN_IF_ERROR(expr)                                \
-  do {                                                          \
-    absl::Status bulkhead_status_ = (expr);                     \
-    if (!bulkhead_status_.ok()) co_return bulkhead_status_;     \
+#define CO_RETURN_IF_ERROR(expr)                            \
+  do {                                                      \
+    absl::Status bulkhead_status_ = (expr);                 \
+    if (!bulkhead_status_.ok()) co_return bulkhead_status_; \
   } while (false)
 
 #define BULKHEAD_ASSIGN_OR_(result, ret, lhs, expr) \
@@ -28,8 +28,7 @@
   lhs = std::move(result).value()
 
 // Assigns the value of `expr` (an absl::StatusOr) to `lhs`, which may declare a variable, or returns its status.
-#define ASSIGN_OR_RETURN(lhs, expr) \
-  BULKHEAD_ASSIGN_OR_(BULKHEAD_CONCAT_(bulkhead_result_, __LINE__), return, lhs, expr)
+#define ASSIGN_OR_RETURN(lhs, expr) BULKHEAD_ASSIGN_OR_(BULKHEAD_CONCAT_(bulkhead_result_, __LINE__), return, lhs, expr)
 
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \
   BULKHEAD_ASSIGN_OR_(BULKHEAD_CONCAT_(bulkhead_result_, __LINE__), co_return, lhs, expr)

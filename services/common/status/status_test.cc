@@ -57,9 +57,9 @@ TEST(ErrorTest, AnnotationKeepsCodeAndReason) {
 }
 
 TEST(ErrorTest, QuotedUserDataIsBoundedAndValidUtf8) {
-  const absl::Status status = FromGrpcStatus(ToGrpcStatus(
-      MakeError(absl::StatusCode::kInvalidArgument, "name \xFF\xC3\xA9 \xED\xA0\x80",
-                {.domain = "bulkhead.tool", .reason = "NAME_INVALID", .metadata = {{"name", std::string(100'000, '\xFF')}}})));
+  const absl::Status status = FromGrpcStatus(ToGrpcStatus(MakeError(
+      absl::StatusCode::kInvalidArgument, "name \xFF\xC3\xA9 \xED\xA0\x80",
+      {.domain = "bulkhead.tool", .reason = "NAME_INVALID", .metadata = {{"name", std::string(100'000, '\xFF')}}})));
   EXPECT_THAT(status, HasReason("NAME_INVALID"));
   EXPECT_EQ(status.message(), "name ?\xC3\xA9 ???");
   EXPECT_LT(ErrorInfoOf(status)->metadata["name"].size(), 2100u);

@@ -35,8 +35,9 @@ class Row {
 
 // Runs statements. Statements are prepared once a connection and kept. Used by one thread at a time.
 //
-// Errors: domain bulkhead.storage. ALREADY_EXISTS `STORAGE_CONFLICT` (unique key), FAILED_PRECONDITION `STORAGE_CONSTRAINT`, RESOURCE_EXHAUSTED
-// `STORAGE_FULL`, UNAVAILABLE `STORAGE_BUSY`, DATA_LOSS `STORAGE_CORRUPT`, INTERNAL `STORAGE_FAILED`.
+// Errors: domain bulkhead.storage. ALREADY_EXISTS `STORAGE_CONFLICT` (unique key), FAILED_PRECONDITION
+// `STORAGE_CONSTRAINT`, RESOURCE_EXHAUSTED `STORAGE_FULL`, UNAVAILABLE `STORAGE_BUSY`, DATA_LOSS `STORAGE_CORRUPT`,
+// INTERNAL `STORAGE_FAILED`.
 class Connection {
  public:
   virtual ~Connection() = default;

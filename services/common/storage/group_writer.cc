@@ -15,7 +15,7 @@
 namespace bulkhead::storage {
 namespace {
 
-constexpr size_t kMaxGroup = 512;     // Bounds what one failed commit takes with it, and the wait of the first in a group.
+constexpr size_t kMaxGroup = 512;  // Bounds what one failed commit takes with it, and the wait of the first in a group.
 constexpr size_t kMaxQueued = 16384;  // Beyond it the disk does not keep up, and callers must know.
 
 }  // namespace
@@ -79,8 +79,8 @@ size_t GroupWriter::CommitFrom(size_t first, std::vector<Pending>& group) {
     for (next = first; next < group.size() && connection_->in_transaction(); ++next) {
       group[next].result = RunInSavepoint(group[next].write);
     }
-    // Some errors (disk full, I/O) make SQLite roll back the whole transaction: those before it share the fate of the one that met it,
-    // those behind it get a transaction of their own.
+    // Some errors (disk full, I/O) make SQLite roll back the whole transaction: those before it share the fate of the
+    // one that met it, those behind it get a transaction of their own.
     outcome = connection_->in_transaction() ? Commit() : group[next - 1].result;
   }
   if (!outcome.ok()) {

@@ -10,8 +10,9 @@
 
 namespace bulkhead::storage {
 
-// Applies those of `migrations` that the database has not seen, each in a transaction of its own with its number (PRAGMA user_version), so
-// that one that fails or dies leaves the version before it. FAILED_PRECONDITION `STORAGE_TOO_NEW` when it has seen more.
+// Applies those of `migrations` that the database has not seen, each in a transaction of its own with its number
+// (PRAGMA user_version), so that one that fails or dies leaves the version before it. FAILED_PRECONDITION
+// `STORAGE_TOO_NEW` when it has seen more.
 absl::Status Migrate(SqliteConnection& connection, const std::vector<Migration>& migrations);
 
 }  // namespace bulkhead::storage

@@ -20,7 +20,8 @@ class ReaderPool {
  public:
   ReaderPool(SqliteLocation location, int size);
 
-  // Runs `read` in one snapshot on a connection that nobody else uses. UNAVAILABLE `STORAGE_BUSY` when none becomes free within 10 s.
+  // Runs `read` in one snapshot on a connection that nobody else uses. UNAVAILABLE `STORAGE_BUSY` when none becomes
+  // free within 10 s.
   absl::Status Read(absl::FunctionRef<absl::Status(Connection&)> read);
 
  private:

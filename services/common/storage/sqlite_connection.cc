@@ -75,14 +75,14 @@ class SqliteRow : public Row {
  private:
   // The pointer comes first: asking for it may convert the value and so change its length.
   std::string Bytes(const void* data, int column) const {
-    return data == nullptr ? ""
-                           : std::string(static_cast<const char*>(data), sqlite3_column_bytes(statement_, column));
+    return data == nullptr ? "" : std::string(static_cast<const char*>(data), sqlite3_column_bytes(statement_, column));
   }
 
   sqlite3_stmt* const statement_;
 };
 
-// Creates the file readable for its owner alone, before SQLite would create it readable for all. Its -wal and -shm files get the same mode.
+// Creates the file readable for its owner alone, before SQLite would create it readable for all. Its -wal and -shm
+// files get the same mode.
 void CreatePrivately(const std::string& path) {
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (file >= 0) {
@@ -128,7 +128,8 @@ absl::Status SqliteConnection::Configure(const SqliteLocation& location, Mode mo
   if (mode == Mode::kReader) {
     return ExecuteScript("PRAGMA query_only = ON;");
   }
-  RETURN_IF_ERROR(ExecuteScript(mode == Mode::kDurableWriter ? "PRAGMA synchronous = FULL;" : "PRAGMA synchronous = NORMAL;"));
+  RETURN_IF_ERROR(
+      ExecuteScript(mode == Mode::kDurableWriter ? "PRAGMA synchronous = FULL;" : "PRAGMA synchronous = NORMAL;"));
   if (location.in_memory) {
     return absl::OkStatus();
   }

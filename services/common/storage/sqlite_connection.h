@@ -34,7 +34,8 @@ class SqliteConnection : public Connection {
  public:
   enum class Mode { kWriter, kDurableWriter, kReader };
 
-  // Creates the file unless `mode` is kReader. Foreign keys are enforced; a lock of another process is waited for for 5 s.
+  // Creates the file unless `mode` is kReader. Foreign keys are enforced; a lock of another process is waited for for 5
+  // s.
   static absl::StatusOr<std::unique_ptr<SqliteConnection>> Open(const SqliteLocation& location, Mode mode);
   ~SqliteConnection() override;
 
@@ -46,7 +47,8 @@ class SqliteConnection : public Connection {
   // Runs any number of statements without parameters.
   absl::Status ExecuteScript(std::string_view sql);
 
-  // False outside of BEGIN ... COMMIT, and when SQLite has rolled the transaction back by itself (disk full, I/O error).
+  // False outside of BEGIN ... COMMIT, and when SQLite has rolled the transaction back by itself (disk full, I/O
+  // error).
   bool in_transaction() const;
 
  private:
