@@ -1,0 +1,42 @@
+// JSON Lines: one JSON object a line.
+#ifndef SERVICES_TOOL_TABLES_JSON_LINES_READER_H_
+#define SERVICES_TOOL_TABLES_JSON_LINES_READER_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "services/tool/tables/record_reader.h"
+#include "services/tool/tables/text_source.h"
+
+namespace bulkhead::tool {
+
+// Blank lines are skipped. A member that is null or absent is an empty field; one that is an object or an array is its JSON text.
+//
+// Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_LINE_INVALID (not a JSON object), TABLE_FIELD_TOO_LARGE (a line over the limit).
+class JsonLinesReader : public RecordReader {
+ public:
+  // `source` outlives the reader.
+  explicit JsonLinesReader(const ByteSource* source) : source_(source) {}
+
+  // A record has a field for each member name seen so far, in the order of their first appearance: the first reading finds them all.
+  absl::Status Read(OnProgress on_progress, OnRecord on_record) override;
+
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  absl::Status ReadLine(std::string_view line, int64_t number, OnRecord on_record);
+
+  const ByteSource* source_;
+  std::vector<std::string> names_;
+  absl::flat_hash_map<std::string, size_t> index_;
+  // Reused from line to line.
+  std::vector<std::string> texts_;
+  std::vector<Field> fields_;
+};
+
+}  // namespace bulkhead::tool
+
+#endif  // SERVICES_TOOL_TABLES_JSON_LINES_READER_H_
