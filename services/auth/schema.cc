@@ -1,0 +1,84 @@
+#include "services/auth/schema.h"
+
+#include <vector>
+
+namespace bulkhead::auth {
+
+std::vector<storage::Migration> Migrations() {
+  return {
+      {.name = "users, sessions, keys, roles, audit",
+       .statements = R"sql(
+CREATE TABLE users (
+  id TEXT PRIMARY KEY,
+  login TEXT NOT NULL UNIQUE,
+  display_name TEXT NOT NULL,
+  password_hash TEXT NOT NULL,
+  disabled INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  request_id TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE user_roles (
+  user_id TEXT NOT NULL,
+  role TEXT NOT NULL,
+  PRIMARY KEY (user_id, role)
+) WITHOUT ROWID;
+CREATE INDEX user_roles_by_role ON user_roles (role);
+
+CREATE TABLE roles (
+  id TEXT PRIMARY KEY,
+  permissions TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+  id TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  refreshed_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  revoked_at INTEGER,
+  client TEXT NOT NULL,
+  address TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_user ON sessions (user_id, created_at, id);
+
+CREATE TABLE refresh_tokens (
+  hash BLOB PRIMARY KEY,
+  session_id TEXT NOT NULL,
+  used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX refresh_tokens_by_session ON refresh_tokens (session_id);
+
+CREATE TABLE signing_keys (
+  id TEXT PRIMARY KEY,
+  algorithm TEXT NOT NULL,
+  sealed BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER,
+  revoked INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE audit_records (
+  sequence INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  allowed INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  address TEXT NOT NULL,
+  hash BLOB NOT NULL
+);
+CREATE INDEX audit_records_by_user ON audit_records (user, sequence);
+
+CREATE TABLE audit_head (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  sealed BLOB NOT NULL
+);
+)sql"},
+  };
+}
+
+}  // namespace bulkhead::auth

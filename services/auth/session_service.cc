@@ -1,0 +1,185 @@
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "bulkhead/auth/v1/session_service.grpc.pb.h"
+#include "bulkhead/auth/v1/session_service.pb.h"
+#include "google/protobuf/empty.pb.h"
+#include "grpcpp/support/server_callback.h"
+#include "services/auth/adapters.h"
+#include "services/auth/caller.h"
+#include "services/auth/page_token.h"
+#include "services/auth/proto_time.h"
+#include "services/auth/sign_ins.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::auth {
+namespace {
+
+using ::google::protobuf::Empty;
+
+std::string SessionName(std::string_view user, std::string_view session) {
+  return absl::StrCat("users/", user, "/sessions/", session);
+}
+
+v1::Tokens ToProto(const SignedIn& signed_in) {
+  v1::Tokens tokens;
+  tokens.set_access_token(signed_in.access.token.Reveal());
+  SetDuration(signed_in.access.lifetime, tokens.mutable_expires_in());
+  tokens.set_refresh_token(signed_in.refresh_token.Reveal());
+  tokens.set_session(SessionName(signed_in.user, signed_in.session));
+  tokens.set_user(absl::StrCat("users/", signed_in.user));
+  return tokens;
+}
+
+v1::Session ToProto(const Session& session) {
+  v1::Session proto;
+  proto.set_name(SessionName(session.user, session.id));
+  SetTimestamp(session.created_at, proto.mutable_create_time());
+  SetTimestamp(session.refreshed_at, proto.mutable_refresh_time());
+  SetTimestamp(session.expires_at, proto.mutable_expire_time());
+  if (session.revoked_at.has_value()) {
+    SetTimestamp(*session.revoked_at, proto.mutable_revoke_time());
+  }
+  proto.set_client(session.client);
+  proto.set_address(session.address);
+  return proto;
+}
+
+// Where a page of sessions ended: "<microseconds>/<id>".
+struct Position {
+  absl::Time created_at = absl::InfiniteFuture();
+  std::string id;
+};
+
+Position ParsePosition(std::string_view text) {
+  Position position;
+  std::pair<std::string_view, std::string_view> parts = absl::StrSplit(text, absl::MaxSplits('/', 1));
+  if (int64_t micros; absl::SimpleAtoi(parts.first, &micros)) {
+    position.created_at = absl::FromUnixMicros(micros);
+    position.id = std::string(parts.second);
+  }
+  return position;
+}
+
+class SessionServiceImpl final : public v1::SessionService::CallbackService {
+ public:
+  explicit SessionServiceImpl(Edge edge) : edge_(edge), sign_ins_(edge.sign_ins) {}
+
+  grpc::ServerUnaryReactor* SignIn(grpc::CallbackServerContext* context, const v1::SignInRequest* request,
+                                    v1::Tokens* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/SignIn", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnSignIn, this));
+  }
+
+  grpc::ServerUnaryReactor* RefreshSession(grpc::CallbackServerContext* context, const v1::RefreshSessionRequest* request,
+                                    v1::Tokens* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RefreshSession", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnRefreshSession, this));
+  }
+
+  grpc::ServerUnaryReactor* ListSessions(grpc::CallbackServerContext* context, const v1::ListSessionsRequest* request,
+                                    v1::ListSessionsResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/ListSessions", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnListSessions, this));
+  }
+
+  grpc::ServerUnaryReactor* RevokeSession(grpc::CallbackServerContext* context, const v1::RevokeSessionRequest* request,
+                                    Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeSession", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnRevokeSession, this));
+  }
+
+  grpc::ServerUnaryReactor* RevokeAllSessions(grpc::CallbackServerContext* context, const v1::RevokeAllSessionsRequest* request,
+                                    Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeAllSessions", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnRevokeAllSessions, this));
+  }
+
+  grpc::ServerUnaryReactor* BeginProviderSignIn(grpc::CallbackServerContext* context, const v1::BeginProviderSignInRequest* request,
+                                    v1::BeginProviderSignInResponse* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/BeginProviderSignIn", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnBeginProviderSignIn, this));
+  }
+
+  grpc::ServerUnaryReactor* CompleteProviderSignIn(grpc::CallbackServerContext* context, const v1::CompleteProviderSignInRequest* request,
+                                    v1::Tokens* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/CompleteProviderSignIn", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnCompleteProviderSignIn, this));
+  }
+
+ private:
+  Awaitable<absl::StatusOr<v1::Tokens>> OnSignIn(const rpc::CallContext& call, const v1::SignInRequest& request) {
+    const Secret password(request.password());
+    CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await sign_ins_->SignIn(call, request.login(), password));
+    co_return ToProto(signed_in);
+  }
+
+  Awaitable<absl::StatusOr<v1::Tokens>> OnRefreshSession(const rpc::CallContext& call,
+                                                         const v1::RefreshSessionRequest& request) {
+    const Secret refresh_token(request.refresh_token());
+    CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await sign_ins_->Refresh(call, refresh_token));
+    co_return ToProto(signed_in);
+  }
+
+  Awaitable<absl::StatusOr<v1::ListSessionsResponse>> OnListSessions(const rpc::CallContext& call,
+                                                                     const v1::ListSessionsRequest& request) {
+    const std::string page_of = absl::StrCat("ListSessions ", call.user->user());
+    CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
+    CO_ASSIGN_OR_RETURN(std::string text, DecodePageToken(page_of, request.page_token()));
+    const Position after = ParsePosition(text);
+    CO_ASSIGN_OR_RETURN(std::vector<Session> sessions,
+                        sign_ins_->List(call.user->user(), after.created_at, after.id, size));
+    v1::ListSessionsResponse response;
+    for (const Session& session : sessions) {
+      *response.add_sessions() = ToProto(session);
+    }
+    if (sessions.size() == static_cast<size_t>(size)) {
+      const Session& last = sessions.back();
+      response.set_next_page_token(
+          EncodePageToken(page_of, absl::StrCat(absl::ToUnixMicros(last.created_at), "/", last.id)));
+    }
+    co_return response;
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnRevokeSession(const rpc::CallContext& call,
+                                                   const v1::RevokeSessionRequest& request) {
+    CO_ASSIGN_OR_RETURN(OwnedName name, ParseOwnedName("sessions", request.name()));
+    CO_RETURN_IF_ERROR(co_await sign_ins_->Revoke(call, name.user, name.id));
+    co_return Empty();
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnRevokeAllSessions(const rpc::CallContext& call,
+                                                       const v1::RevokeAllSessionsRequest& request) {
+    CO_RETURN_IF_ERROR(co_await sign_ins_->RevokeAll(call, request.keep_current()));
+    co_return Empty();
+  }
+
+  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
+      const rpc::CallContext&, const v1::BeginProviderSignInRequest&) {
+    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/BeginProviderSignIn");
+  }
+
+  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext&,
+                                                                 const v1::CompleteProviderSignInRequest&) {
+    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/CompleteProviderSignIn");
+  }
+
+  const Edge edge_;
+  SignIns* const sign_ins_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewSessionService(Edge edge) { return std::make_unique<SessionServiceImpl>(edge); }
+
+}  // namespace bulkhead::auth

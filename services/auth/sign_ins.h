@@ -1,0 +1,101 @@
+// Sign-in, and the life of sessions.
+#ifndef SERVICES_AUTH_SIGN_INS_H_
+#define SERVICES_AUTH_SIGN_INS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/auth/audit_log.h"
+#include "services/auth/password_hasher.h"
+#include "services/auth/session_store.h"
+#include "services/auth/sign_in_throttle.h"
+#include "services/auth/token_issuer.h"
+#include "services/auth/user_store.h"
+#include "services/common/crypto/secret.h"
+#include "services/common/identity/user_context.h"
+#include "services/common/ids/id_generator.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/storage/database.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead::auth {
+
+// The longest that a run token may live. Sessions are remembered as long after their end, and keys verify as long after their rotation.
+inline constexpr absl::Duration kMaxRunTokenLifetime = absl::Hours(24 * 7);
+
+// What a sign-in or a refresh gives.
+struct SignedIn {
+  IssuedToken access;
+  Secret refresh_token;
+  std::string session;
+  std::string user;
+};
+
+// Thread-safe.
+class SignIns {
+ public:
+  struct Options {
+    absl::Duration access_token_lifetime = absl::Minutes(15);
+    absl::Duration session_idle_lifetime = absl::Hours(24 * 14);  // Without a refresh.
+    absl::Duration session_lifetime = absl::Hours(24 * 90);
+  };
+  struct Dependencies {  // All outlive it.
+    storage::Database* database = nullptr;
+    const Clock* clock = nullptr;
+    IdGenerator* ids = nullptr;
+    PasswordHasher* hasher = nullptr;
+    SignInThrottle* throttle = nullptr;
+    const TokenIssuer* issuer = nullptr;
+    AuditLog* audit = nullptr;
+  };
+
+  SignIns(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
+
+  // UNAUTHENTICATED `CREDENTIALS_INVALID` (the same for an unknown login, a wrong password and a disabled user, after the same work);
+  // RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`.
+  Awaitable<absl::StatusOr<SignedIn>> SignIn(const rpc::CallContext& call, std::string login, const Secret& password);
+
+  // UNAUTHENTICATED `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED` (and the session is revoked), `SESSION_EXPIRED`, `SESSION_REVOKED`.
+  Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call, const Secret& refresh_token);
+
+  // The caller's sessions; see UserSessions::List.
+  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before, std::string_view before_id,
+                                            int limit);
+
+  // NOT_FOUND `SESSION_NOT_FOUND`, also for another user's.
+  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session);
+
+  // All of the caller's, or all but the one that asks.
+  Awaitable<absl::Status> RevokeAll(const rpc::CallContext& call, bool keep_current);
+
+  // UNAUTHENTICATED `SESSION_REVOKED` when the session was revoked or its user disabled or deleted. An access token outlives its
+  // session's end by minutes; where that is too long, ask here.
+  absl::Status CheckLive(std::string_view user, std::string_view session);
+  // The same for whoever calls the auth service itself; services have no session.
+  absl::Status RequireLive(const UserContext& user);
+
+ private:
+  // The outcome of a refresh's transaction: a refusal is no error there, since what it revokes must be committed.
+  struct Refreshed {
+    absl::Status refusal;
+    TokenClaims claims;
+  };
+  absl::StatusOr<Refreshed> RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
+                                                 std::string_view old_hash, std::string_view new_hash);
+  absl::Status RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token);
+  absl::Status BeginSession(storage::Connection& connection, const Session& session, std::string_view refresh_hash);
+  IssuedToken IssueAccess(TokenClaims claims, absl::Time session_end) const;
+
+  const Options options_;
+  const Dependencies dependencies_;
+};
+
+}  // namespace bulkhead::auth
+
+#endif  // SERVICES_AUTH_SIGN_INS_H_

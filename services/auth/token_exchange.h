@@ -1,0 +1,78 @@
+// Tokens that are not sessions of people: for runs and for services; and what a token is worth now.
+#ifndef SERVICES_AUTH_TOKEN_EXCHANGE_H_
+#define SERVICES_AUTH_TOKEN_EXCHANGE_H_
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/auth/audit_log.h"
+#include "services/auth/sign_ins.h"
+#include "services/auth/token_issuer.h"
+#include "services/common/crypto/secret.h"
+#include "services/common/identity/token.h"
+#include "services/common/identity/token_verifier.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead::auth {
+
+// A service of the platform: how it proves itself, and what it may do as itself.
+struct ServiceAccount {
+  Secret secret;
+  std::vector<std::string> permissions;
+};
+
+// Thread-safe.
+class TokenExchange {
+ public:
+  struct Options {
+    absl::Duration service_token_lifetime = absl::Hours(1);
+    std::map<std::string, ServiceAccount> service_accounts;
+  };
+  struct Dependencies {  // All outlive it.
+    const Clock* clock = nullptr;
+    const TokenVerifier* verifier = nullptr;
+    const TokenIssuer* issuer = nullptr;
+    SignIns* sign_ins = nullptr;
+    AuditLog* audit = nullptr;
+  };
+
+  TokenExchange(Options options, Dependencies dependencies)
+      : options_(std::move(options)), dependencies_(dependencies) {}
+
+  struct Request {
+    RawToken subject;
+    std::string run_user;  // Of the run's name.
+    std::string run;
+    absl::Duration lifetime;
+    std::vector<std::string> permissions;  // All that are possible when empty.
+  };
+  // UNAUTHENTICATED with a `TOKEN_...` reason or `SESSION_REVOKED`; PERMISSION_DENIED `SERVICE_ONLY`; NOT_FOUND `RESOURCE_NOT_FOUND` for a run
+  // that is not the subject's; INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`.
+  Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call, const Request& request);
+
+  // UNAUTHENTICATED `SERVICE_CREDENTIALS_INVALID`, after the same work for an unknown service.
+  Awaitable<absl::StatusOr<IssuedToken>> IssueForService(const rpc::CallContext& call, std::string_view service,
+                                                         const Secret& secret);
+
+  // The claims of a token that is good now; nullopt when it is not. An error only when that cannot be told.
+  absl::StatusOr<std::optional<TokenClaims>> Introspect(const RawToken& token);
+
+ private:
+  absl::StatusOr<IssuedToken> TryExchange(const rpc::CallContext& call, const Request& request, AuditEntry& entry);
+
+  const Options options_;
+  const Dependencies dependencies_;
+};
+
+}  // namespace bulkhead::auth
+
+#endif  // SERVICES_AUTH_TOKEN_EXCHANGE_H_

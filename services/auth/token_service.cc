@@ -1,0 +1,185 @@
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "bulkhead/auth/v1/token_service.grpc.pb.h"
+#include "bulkhead/auth/v1/token_service.pb.h"
+#include "google/protobuf/empty.pb.h"
+#include "grpcpp/support/server_callback.h"
+#include "services/auth/adapters.h"
+#include "services/auth/caller.h"
+#include "services/auth/errors.h"
+#include "services/auth/key_store.h"
+#include "services/auth/proto_time.h"
+#include "services/auth/token_exchange.h"
+#include "services/common/crypto/signature.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::auth {
+namespace {
+
+using ::google::protobuf::Empty;
+
+v1::IssuedToken ToProto(const IssuedToken& issued) {
+  v1::IssuedToken proto;
+  proto.set_token(issued.token.Reveal());
+  SetDuration(issued.lifetime, proto.mutable_expires_in());
+  return proto;
+}
+
+v1::Jwk ToProto(const KeyStore::Key& key) {
+  const bool edwards = key.key->algorithm() == crypto::Algorithm::kEdDsa;
+  auto [x, y] = key.key->public_parameters();
+  v1::Jwk jwk;
+  jwk.set_kty(edwards ? "OKP" : "EC");
+  jwk.set_crv(edwards ? "Ed25519" : "P-256");
+  jwk.set_kid(key.id);
+  jwk.set_alg(crypto::AlgorithmName(key.key->algorithm()));
+  jwk.set_use("sig");
+  jwk.set_x(absl::WebSafeBase64Escape(x));
+  jwk.set_y(absl::WebSafeBase64Escape(y));
+  if (key.expires_at.has_value()) {
+    SetTimestamp(*key.expires_at, jwk.mutable_expire_time());
+  }
+  return jwk;
+}
+
+v1::KeySet ToProto(const std::vector<KeyStore::Key>& keys) {
+  v1::KeySet set;
+  for (const KeyStore::Key& key : keys) {
+    *set.add_keys() = ToProto(key);
+  }
+  return set;
+}
+
+v1::IntrospectTokenResponse ToProto(const TokenClaims& claims) {
+  v1::IntrospectTokenResponse response;
+  response.set_active(true);
+  const std::string user = absl::StrCat("users/", claims.subject);
+  response.set_user(user);
+  if (!claims.session.empty()) {
+    response.set_session(absl::StrCat(user, "/sessions/", claims.session));
+  }
+  if (!claims.run.empty()) {
+    response.set_run(absl::StrCat(user, "/runs/", claims.run));
+  }
+  response.mutable_permissions()->Assign(claims.permissions.begin(), claims.permissions.end());
+  SetTimestamp(claims.expires_at, response.mutable_expire_time());
+  return response;
+}
+
+absl::StatusOr<crypto::Algorithm> ParseAlgorithm(std::string_view name) {
+  if (name.empty() || name == crypto::AlgorithmName(crypto::Algorithm::kEdDsa)) {
+    return crypto::Algorithm::kEdDsa;
+  }
+  if (name == crypto::AlgorithmName(crypto::Algorithm::kEs256)) {
+    return crypto::Algorithm::kEs256;
+  }
+  return AuthError(absl::StatusCode::kInvalidArgument, "keys are made for EdDSA or ES256", "ALGORITHM_UNKNOWN",
+                   {{"algorithm", std::string(name)}});
+}
+
+class TokenServiceImpl final : public v1::TokenService::CallbackService {
+ public:
+  TokenServiceImpl(Edge edge, TokenExchange* exchange, KeyStore* keys)
+      : edge_(edge), exchange_(exchange), keys_(keys) {}
+
+  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context, const v1::GetKeySetRequest* request,
+                                    v1::KeySet* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
+  }
+
+  grpc::ServerUnaryReactor* IssueServiceToken(grpc::CallbackServerContext* context, const v1::IssueServiceTokenRequest* request,
+                                    v1::IssuedToken* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnIssueServiceToken, this));
+  }
+
+  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context, const v1::ExchangeTokenRequest* request,
+                                    v1::IssuedToken* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
+  }
+
+  grpc::ServerUnaryReactor* IntrospectToken(grpc::CallbackServerContext* context, const v1::IntrospectTokenRequest* request,
+                                    v1::IntrospectTokenResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
+  }
+
+  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context, const v1::RotateKeysRequest* request,
+                                    v1::KeySet* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
+  }
+
+  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context, const v1::RevokeKeyRequest* request,
+                                    Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
+  }
+
+ private:
+  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&, const v1::GetKeySetRequest&) {
+    co_return ToProto(keys_->Valid());
+  }
+
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(const rpc::CallContext& call,
+                                                                 const v1::IssueServiceTokenRequest& request) {
+    const Secret secret(request.secret());
+    CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->IssueForService(call, request.service(), secret));
+    co_return ToProto(issued);
+  }
+
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(const rpc::CallContext& call,
+                                                             const v1::ExchangeTokenRequest& request) {
+    CO_ASSIGN_OR_RETURN(OwnedName run, ParseOwnedName("runs", request.run()));
+    const TokenExchange::Request exchange{
+        .subject = RawToken(request.subject_token()),
+        .run_user = run.user,
+        .run = run.id,
+        .lifetime = FromDuration(request.lifetime()),
+        .permissions = {request.permissions().begin(), request.permissions().end()}};
+    CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->Exchange(call, exchange));
+    co_return ToProto(issued);
+  }
+
+  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(const rpc::CallContext&,
+                                                                           const v1::IntrospectTokenRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::optional<TokenClaims> claims, exchange_->Introspect(RawToken(request.token())));
+    co_return claims.has_value() ? ToProto(*claims) : v1::IntrospectTokenResponse();
+  }
+
+  Awaitable<absl::StatusOr<v1::KeySet>> OnRotateKeys(const rpc::CallContext& call,
+                                                     const v1::RotateKeysRequest& request) {
+    CO_ASSIGN_OR_RETURN(crypto::Algorithm algorithm, ParseAlgorithm(request.algorithm()));
+    CO_RETURN_IF_ERROR(co_await keys_->Rotate(call, algorithm));
+    co_return ToProto(keys_->Valid());
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call, const v1::RevokeKeyRequest& request) {
+    CO_RETURN_IF_ERROR(co_await keys_->Revoke(call, request.kid()));
+    co_return Empty();
+  }
+
+  const Edge edge_;
+  TokenExchange* const exchange_;
+  KeyStore* const keys_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewTokenService(Edge edge, TokenExchange* exchange, KeyStore* keys) {
+  return std::make_unique<TokenServiceImpl>(edge, exchange, keys);
+}
+
+}  // namespace bulkhead::auth

@@ -1,0 +1,173 @@
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "bulkhead/auth/v1/user_service.grpc.pb.h"
+#include "bulkhead/auth/v1/user_service.pb.h"
+#include "google/protobuf/empty.pb.h"
+#include "grpcpp/support/server_callback.h"
+#include "services/auth/accounts.h"
+#include "services/auth/adapters.h"
+#include "services/auth/caller.h"
+#include "services/auth/errors.h"
+#include "services/auth/page_token.h"
+#include "services/auth/proto_time.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::auth {
+namespace {
+
+using ::google::protobuf::Empty;
+
+v1::User ToProto(const User& user) {
+  v1::User proto;
+  proto.set_name(absl::StrCat("users/", user.id));
+  proto.set_login(user.login);
+  proto.set_display_name(user.display_name);
+  for (const std::string& role : user.roles) {
+    proto.add_roles(absl::StrCat("roles/", role));
+  }
+  proto.set_disabled(user.disabled);
+  SetTimestamp(user.created_at, proto.mutable_create_time());
+  return proto;
+}
+
+absl::StatusOr<Accounts::Change> ParseChange(const v1::UpdateUserRequest& request) {
+  Accounts::Change change;
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "display_name") {
+      change.display_name = request.user().display_name();
+    } else if (path == "disabled") {
+      change.disabled = request.user().disabled();
+    } else if (path == "roles") {
+      change.roles.emplace();
+      for (const std::string& name : request.user().roles()) {
+        ASSIGN_OR_RETURN(std::string role, ParseName("roles", name));
+        change.roles->push_back(std::move(role));
+      }
+    } else {
+      return AuthError(absl::StatusCode::kInvalidArgument,
+                       absl::StrCat("'", path, "' cannot be updated: display_name, disabled and roles can"),
+                       "FIELD_NOT_UPDATABLE", {{"field", path}});
+    }
+  }
+  if (request.update_mask().paths().empty()) {
+    return AuthError(absl::StatusCode::kInvalidArgument, "the update mask names no field", "FIELD_NOT_UPDATABLE",
+                     {{"field", ""}});
+  }
+  return change;
+}
+
+class UserServiceImpl final : public v1::UserService::CallbackService {
+ public:
+  UserServiceImpl(Edge edge, Accounts* accounts) : edge_(edge), accounts_(accounts) {}
+
+  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
+                                    v1::User* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/GetUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnGetUser, this));
+  }
+
+  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
+                                    v1::ListUsersResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnListUsers, this));
+  }
+
+  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context, const v1::CreateUserRequest* request,
+                                    v1::User* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnCreateUser, this));
+  }
+
+  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context, const v1::UpdateUserRequest* request,
+                                    v1::User* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnUpdateUser, this));
+  }
+
+  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
+                                    Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnDeleteUser, this));
+  }
+
+  grpc::ServerUnaryReactor* ChangePassword(grpc::CallbackServerContext* context, const v1::ChangePasswordRequest* request,
+                                    Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnChangePassword, this));
+  }
+
+ private:
+  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request) {
+    std::string id = call.user->user();
+    if (request.name() != "users/me") {
+      CO_ASSIGN_OR_RETURN(id, ParseName("users", request.name()));
+    }
+    CO_ASSIGN_OR_RETURN(User user, accounts_->Get(call, id));
+    co_return ToProto(user);
+  }
+
+  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(const rpc::CallContext&,
+                                                               const v1::ListUsersRequest& request) {
+    CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
+    CO_ASSIGN_OR_RETURN(std::string after, DecodePageToken("ListUsers", request.page_token()));
+    CO_ASSIGN_OR_RETURN(std::vector<User> users, accounts_->ListAcrossUsers(after, size));
+    v1::ListUsersResponse response;
+    for (const User& user : users) {
+      *response.add_users() = ToProto(user);
+    }
+    if (users.size() == static_cast<size_t>(size)) {
+      response.set_next_page_token(EncodePageToken("ListUsers", users.back().id));
+    }
+    co_return response;
+  }
+
+  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call, const v1::CreateUserRequest& request) {
+    const Accounts::Registration registration{.login = request.login(),
+                                              .password = Secret(request.password()),
+                                              .display_name = request.display_name(),
+                                              .request_id = request.request_id()};
+    CO_ASSIGN_OR_RETURN(User user, co_await accounts_->Register(call, registration));
+    co_return ToProto(user);
+  }
+
+  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.user().name()));
+    CO_ASSIGN_OR_RETURN(Accounts::Change change, ParseChange(request));
+    CO_ASSIGN_OR_RETURN(User user, co_await accounts_->Update(call, id, change));
+    co_return ToProto(user);
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
+    CO_RETURN_IF_ERROR(co_await accounts_->Delete(call, id));
+    co_return Empty();
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnChangePassword(const rpc::CallContext& call,
+                                                    const v1::ChangePasswordRequest& request) {
+    const Secret current(request.current_password());
+    const Secret next(request.new_password());
+    CO_RETURN_IF_ERROR(co_await accounts_->ChangePassword(call, current, next));
+    co_return Empty();
+  }
+
+  const Edge edge_;
+  Accounts* const accounts_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewUserService(Edge edge, Accounts* accounts) {
+  return std::make_unique<UserServiceImpl>(edge, accounts);
+}
+
+}  // namespace bulkhead::auth
