@@ -1,0 +1,346 @@
+#include "services/bulkhead/cli/remote_commands.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include <termios.h>
+#include <unistd.h>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "nlohmann/json.hpp"
+#include "services/bulkhead/cli/event_printer.h"
+#include "services/common/crypto/secret.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kPageSize = 200;
+
+absl::Status InputInvalid(std::string_view why) {
+  return MakeError(absl::StatusCode::kInvalidArgument, why, {.domain = "bulkhead.cli", .reason = "INPUT_INVALID"});
+}
+
+// A client and a session whose tokens come from the credentials file and go back there.
+struct SignedIn {
+  std::unique_ptr<gateway::GatewayClient> client;
+  std::unique_ptr<Session> session;
+};
+
+absl::StatusOr<SignedIn> Open(const RemoteContext& context) {
+  SignedIn signed_in;
+  ASSIGN_OR_RETURN(signed_in.client,
+                   gateway::GatewayClient::Create({.base_url = context.server, .user_agent = "bulkhead-cli"}));
+  ASSIGN_OR_RETURN(Tokens tokens, context.credentials->Load(context.server));
+  signed_in.session = std::make_unique<Session>(
+      signed_in.client.get(), std::move(tokens),
+      [credentials = context.credentials, server = context.server](const Tokens& renewed) {
+        return credentials->Save(server, renewed);
+      });
+  return signed_in;
+}
+
+// Reads a line without showing it.
+absl::StatusOr<Secret> AskPassword() {
+  if (isatty(STDIN_FILENO) == 0) {
+    return InputInvalid("standard input is no terminal to ask for the password; use --password-stdin");
+  }
+  termios shown;
+  tcgetattr(STDIN_FILENO, &shown);
+  termios hidden = shown;
+  hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  std::cerr << "Password: " << std::flush;
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+  std::string password;
+  std::getline(std::cin, password);
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+  std::cerr << "\n";
+  return Secret(std::move(password));
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& file) {
+  std::stringstream text;
+  if (file == "-") {
+    text << std::cin.rdbuf();
+    return text.str();
+  }
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) {
+    return InputInvalid(absl::StrCat(file, " is a folder"));
+  }
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) {
+    return MakeError(absl::StatusCode::kNotFound, absl::StrCat("cannot read ", file),
+                     {.domain = "bulkhead.cli", .reason = "LOCAL_FILE_UNREADABLE", .metadata = {{"file", file}}});
+  }
+  text << stream.rdbuf();
+  return text.str();
+}
+
+// The JSON object of --input or --file; {} when there is neither.
+absl::StatusOr<json> ReadInput(const std::string& input, const std::string& input_file) {
+  std::string text = input;
+  if (!input_file.empty()) {
+    ASSIGN_OR_RETURN(text, ReadText(input_file));
+  }
+  if (absl::StripAsciiWhitespace(text).empty()) {
+    return json::object();
+  }
+  try {
+    json parsed = json::parse(text);
+    return parsed.is_object() ? absl::StatusOr<json>(std::move(parsed)) : InputInvalid("the input must be a JSON object");
+  } catch (const json::parse_error& error) {
+    return InputInvalid(absl::StrCat("the input is not JSON: ", error.what()));
+  }
+}
+
+// All elements of `field`, page by page, at most `limit` of them.
+absl::StatusOr<json> ListAll(Session& session, const std::string& path, const std::string& query, const char* field,
+                             size_t limit) {
+  json all = json::array();
+  std::string page_token;
+  do {
+    ASSIGN_OR_RETURN(json page, session.Request("GET",
+                                                absl::StrCat(path, "?pageSize=", kPageSize, query, "&pageToken=",
+                                                             EscapeQuery(page_token)),
+                                                nullptr));
+    for (json& element : page[field]) {
+      if (all.size() == limit) {
+        return all;
+      }
+      all.push_back(std::move(element));
+    }
+    page_token = page.value("nextPageToken", "");
+  } while (!page_token.empty());
+  return all;
+}
+
+std::string ShortState(const json& run) {
+  return absl::AsciiStrToLower(absl::StripPrefix(run.value("state", ""), "RUN_STATE_"));
+}
+
+std::string RunPath(const std::string& run) {
+  return absl::StrCat("/v1/runs/", gateway::EscapePath(LastSegment(run)));
+}
+
+std::string FullRunName(const Session& session, const std::string& run) {
+  return absl::StrCat(session.user(), "/runs/", LastSegment(run));
+}
+
+void PrintRun(Console& console, const json& run) {
+  console.Json(run);
+  console.Line(absl::StrCat(run.value("name", ""), "  ", LastSegment(run.value("agent", "")), "  ", ShortState(run)));
+  if (run.contains("answer")) {
+    console.Line(absl::StrCat("  ", Printable(run["answer"].value("summary", ""))));
+    for (const json& artifact : run["answer"].value("artifacts", json::array())) {
+      console.Line(absl::StrCat("  ", Printable(artifact.get<std::string>())));
+    }
+  }
+  if (run.contains("error")) {
+    console.Line(absl::StrCat("  ", Printable(run["error"].value("reason", "")), ": ",
+                              Printable(run["error"].value("message", ""))));
+  }
+}
+
+// Follows a run to its end and returns how it ended.
+absl::Status Follow(const RemoteContext& context, Session& session, const std::string& run, uint64_t after) {
+  EventPrinter printer(context.console, /*who=*/"", Colour::kCyan);
+  const absl::Status watched =
+      session.Watch(FullRunName(session, run), after, context.interrupt->token(), [&](const json& frame) {
+        printer.Print(frame);
+        return true;
+      });
+  if (context.interrupt->requested()) {
+    context.console->Note(absl::StrCat("The run goes on. `bulkhead watch ", LastSegment(run), "` follows it again, `bulkhead cancel ",
+                                       LastSegment(run), "` stops it."));
+    return InterruptedError();
+  }
+  RETURN_IF_ERROR(watched);
+  ASSIGN_OR_RETURN(const json ended, session.Request("GET", RunPath(run), nullptr));
+  PrintRun(*context.console, ended);
+  return OutcomeOf(ended);
+}
+
+}  // namespace
+
+absl::Status OutcomeOf(const json& run) {
+  const std::string state = run.value("state", "");
+  if (state == "RUN_STATE_SUCCEEDED") {
+    return absl::OkStatus();
+  }
+  const json error = run.value("error", json::object());
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat("the run ", LastSegment(run.value("name", "")), " is ", ShortState(run),
+                                error.empty() ? "" : ": ", error.value("message", "")),
+                   {.domain = "bulkhead.cli",
+                    .reason = "RUN_NOT_SUCCEEDED",
+                    .metadata = {{"state", state}, {"reason", error.value("reason", "")}}});
+}
+
+absl::Status Login(const RemoteContext& context, const LoginOptions& options) {
+  ASSIGN_OR_RETURN(auto client,
+                   gateway::GatewayClient::Create({.base_url = context.server, .user_agent = "bulkhead-cli"}));
+  std::string login = options.login;
+  if (login.empty()) {
+    if (options.password_stdin) {
+      return InputInvalid("--password-stdin needs --login NAME");
+    }
+    std::cerr << "Login: " << std::flush;
+    std::getline(std::cin, login);
+  }
+  Secret password;
+  if (options.password_stdin) {
+    std::string line;
+    std::getline(std::cin, line);
+    password = Secret(std::move(line));
+  } else {
+    ASSIGN_OR_RETURN(password, AskPassword());
+  }
+  if (options.create_account) {
+    RETURN_IF_ERROR(Session::Register(*client, login, password));
+  }
+  ASSIGN_OR_RETURN(const Tokens tokens, Session::SignIn(*client, login, password));
+  RETURN_IF_ERROR(context.credentials->Save(context.server, tokens));
+  context.console->Line(absl::StrCat("Signed in at ", context.server, " as ", login, " (", tokens.user, ")."));
+  context.console->Json({{"server", context.server}, {"login", login}, {"user", tokens.user}});
+  return absl::OkStatus();
+}
+
+absl::Status StartRun(const RemoteContext& context, const RunOptions& options) {
+  json request = {{"agent", absl::StrCat("agents/", LastSegment(options.agent))}};
+  ASSIGN_OR_RETURN(request["input"], ReadInput(options.input, options.input_file));
+  if (!options.request_id.empty()) {
+    request["requestId"] = options.request_id;
+  }
+  if (options.timeout_seconds > 0) {
+    request["timeout"] = absl::StrFormat("%.3fs", options.timeout_seconds);
+  }
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json run, signed_in.session->Request("POST", "/v1/runs", request));
+  if (options.detach) {
+    PrintRun(*context.console, run);
+    return absl::OkStatus();
+  }
+  const std::string name = run.value("name", "");
+  context.console->Note(absl::StrCat("Started ", name));
+  return Follow(context, *signed_in.session, name, /*after=*/0);
+}
+
+absl::Status ListRuns(const RemoteContext& context, int limit) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json runs,
+                   ListAll(*signed_in.session, "/v1/runs", "", "runs", static_cast<size_t>(limit)));
+  context.console->Json({{"runs", runs}});
+  for (const json& run : runs) {
+    context.console->Line(absl::StrFormat("%-34s %-12s %-18s %s", LastSegment(run.value("name", "")),
+                                          LastSegment(run.value("agent", "")), ShortState(run),
+                                          run.value("createTime", "")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShowRun(const RemoteContext& context, const std::string& run) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json found, signed_in.session->Request("GET", RunPath(run), nullptr));
+  PrintRun(*context.console, found);
+  return absl::OkStatus();
+}
+
+absl::Status WatchRun(const RemoteContext& context, const std::string& run, uint64_t after) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  return Follow(context, *signed_in.session, run, after);
+}
+
+absl::Status CancelRun(const RemoteContext& context, const std::string& run, const std::string& comment) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json cancelled, signed_in.session->Request("POST", absl::StrCat(RunPath(run), ":cancel"),
+                                                                    json{{"comment", comment}}));
+  PrintRun(*context.console, cancelled);
+  return absl::OkStatus();
+}
+
+absl::Status ListTools(const RemoteContext& context, const std::string& query) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json tools,
+                   ListAll(*signed_in.session, "/v1/tools", absl::StrCat("&query=", EscapeQuery(query)), "tools",
+                           std::numeric_limits<size_t>::max()));
+  context.console->Json({{"tools", tools}});
+  for (const json& tool : tools) {
+    context.console->Line(absl::StrFormat("%-20s %-8s %s", LastSegment(tool.value("name", "")),
+                                          tool.value("version", ""), Printable(tool.value("description", ""))));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShowTool(const RemoteContext& context, const std::string& tool) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json found, signed_in.session->Request(
+                                         "GET", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool))), nullptr));
+  context.console->Json(found);
+  context.console->Line(absl::StrCat(LastSegment(found.value("name", "")), " ", found.value("version", ""), "\n",
+                                     Printable(found.value("description", "")), "\nInput: ",
+                                     found.value("inputSchema", json::object()).dump(2), "\nOutput: ",
+                                     found.value("outputSchema", json::object()).dump(2)));
+  return absl::OkStatus();
+}
+
+absl::Status InvokeTool(const RemoteContext& context, const std::string& tool, const std::string& input,
+                        const std::string& input_file) {
+  json request;
+  ASSIGN_OR_RETURN(request["input"], ReadInput(input, input_file));
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(
+      const json invocation,
+      signed_in.session->Request(
+          "POST", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool)), ":invoke"), request));
+  context.console->Json(invocation);
+  context.console->Line(
+      invocation.value("output", json::object()).dump(2, ' ', false, json::error_handler_t::replace));
+  return absl::OkStatus();
+}
+
+absl::Status ListFiles(const RemoteContext& context, const std::string& prefix) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json files,
+                   ListAll(*signed_in.session, "/v1/files", absl::StrCat("&prefix=", EscapeQuery(prefix)), "files",
+                           std::numeric_limits<size_t>::max()));
+  context.console->Json({{"files", files}});
+  for (const json& file : files) {
+    context.console->Line(absl::StrFormat("%12d  %s", file.value("sizeBytes", uint64_t{0}),
+                                          Printable(PathOfFile(file.value("name", "")))));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PutFile(const RemoteContext& context, const std::string& local_file, const std::string& path) {
+  const std::string target = path.empty() ? std::filesystem::path(local_file).filename().string() : path;
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json file, signed_in.session->Upload(target, local_file, [](uint64_t, uint64_t) {}));
+  context.console->Json(file);
+  context.console->Line(Printable(PathOfFile(file.value("name", ""))));
+  return absl::OkStatus();
+}
+
+absl::Status GetFile(const RemoteContext& context, const std::string& path, const std::string& local_file) {
+  const std::string target = local_file.empty() ? std::string(LastSegment(path)) : local_file;
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  RETURN_IF_ERROR(signed_in.session->Download(PathOfFile(path), target));
+  context.console->Json({{"file", path}, {"localFile", target}});
+  context.console->Line(target);
+  return absl::OkStatus();
+}
+
+}  // namespace bulkhead::cli

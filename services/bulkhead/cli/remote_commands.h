@@ -1,0 +1,61 @@
+// The commands that speak to a running server.
+#ifndef SERVICES_BULKHEAD_CLI_REMOTE_COMMANDS_H_
+#define SERVICES_BULKHEAD_CLI_REMOTE_COMMANDS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/bulkhead/cli/console.h"
+#include "services/bulkhead/cli/credentials.h"
+#include "services/bulkhead/cli/interrupt.h"
+#include "services/bulkhead/cli/session.h"
+#include "services/gateway/client/gateway_client.h"
+
+namespace bulkhead::cli {
+
+struct LoginOptions {
+  std::string login;             // Asked for at the terminal when empty.
+  bool password_stdin = false;   // The first line of standard input, instead of asking at the terminal.
+  bool create_account = false;   // Register first.
+};
+
+struct RunOptions {
+  std::string agent;
+  std::string input;       // A JSON object, or "".
+  std::string input_file;  // A file that holds one, "-" for standard input, or "".
+  std::string request_id;  // "" makes none.
+  double timeout_seconds = 0;
+  bool detach = false;  // Don't wait for the end.
+};
+
+struct RemoteContext {
+  Console* console;
+  const Interrupt* interrupt;
+  const CredentialsFile* credentials;
+  std::string server;  // "http://127.0.0.1:8080"
+};
+
+// Each command prints its result and returns how it went; a run that ended without success is FAILED_PRECONDITION `RUN_NOT_SUCCEEDED`.
+absl::Status Login(const RemoteContext& context, const LoginOptions& options);
+absl::Status StartRun(const RemoteContext& context, const RunOptions& options);
+absl::Status ListRuns(const RemoteContext& context, int limit);
+absl::Status ShowRun(const RemoteContext& context, const std::string& run);
+absl::Status WatchRun(const RemoteContext& context, const std::string& run, uint64_t after);
+absl::Status CancelRun(const RemoteContext& context, const std::string& run, const std::string& comment);
+absl::Status ListTools(const RemoteContext& context, const std::string& query);
+absl::Status ShowTool(const RemoteContext& context, const std::string& tool);
+absl::Status InvokeTool(const RemoteContext& context, const std::string& tool, const std::string& input,
+                        const std::string& input_file);
+absl::Status ListFiles(const RemoteContext& context, const std::string& prefix);
+absl::Status PutFile(const RemoteContext& context, const std::string& local_file, const std::string& path);
+absl::Status GetFile(const RemoteContext& context, const std::string& path, const std::string& local_file);
+
+// OK when `run` (JSON of agent.v1.Run) has succeeded, else RUN_NOT_SUCCEEDED with the run's own reason and message.
+absl::Status OutcomeOf(const nlohmann::json& run);
+
+}  // namespace bulkhead::cli
+
+#endif  // SERVICES_BULKHEAD_CLI_REMOTE_COMMANDS_H_

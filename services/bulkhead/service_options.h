@@ -1,0 +1,29 @@
+// From the configuration to the options of each service. A setting that the configuration leaves out keeps the service's own default.
+#ifndef SERVICES_BULKHEAD_SERVICE_OPTIONS_H_
+#define SERVICES_BULKHEAD_SERVICE_OPTIONS_H_
+
+#include "services/agent/agent_service.h"
+#include "services/auth/auth_service.h"
+#include "services/gateway/gateway.h"
+#include "services/notifier/notifier_service.h"
+#include "services/tool/tool_service.h"
+
+namespace bulkhead::common::v1 {
+class AgentConfig;
+class AuthConfig;
+class GatewayConfig;
+class NotifierConfig;
+class ToolConfig;
+}  // namespace bulkhead::common::v1
+
+namespace bulkhead {
+
+auth::AuthServer::Options AuthOptions(const common::v1::AuthConfig& config);
+tool::ToolServer::Options ToolOptions(const common::v1::ToolConfig& config);
+notifier::NotifierServer::Options NotifierOptions(const common::v1::NotifierConfig& config);
+agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config);
+gateway::Gateway::Options GatewayOptions(const common::v1::GatewayConfig& config);
+
+}  // namespace bulkhead
+
+#endif  // SERVICES_BULKHEAD_SERVICE_OPTIONS_H_
