@@ -17,7 +17,7 @@ namespace bulkhead::rpc {
 struct CallContext {
   // Absent in calls of methods that are declared `anonymous`, and for calls that a service makes before it has an identity.
   std::optional<UserContext> user;
-  // Sent with outgoing calls made under this context; null sends none.
+  // Sent with outgoing calls made under this context; null sends none. In a call of an `anonymous` method: as it came, verified by nobody.
   std::shared_ptr<const RawToken> token;
   std::string request_id;
   std::string traceparent;

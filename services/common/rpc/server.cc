@@ -172,11 +172,14 @@ Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::strin
   call.client = info.client;
   call.deadline = info.deadline;
   call.peer_address = context.peer();
+  auto token = std::make_shared<const RawToken>(BearerToken(context));
   if (anonymous) {
+    if (!token->empty()) {
+      call.token = std::move(token);
+    }
     co_return absl::OkStatus();
   }
 
-  auto token = std::make_shared<const RawToken>(BearerToken(context));
   CO_ASSIGN_OR_RETURN(VerifiedToken verified, co_await Verify(dependencies, *token));
   CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(verified, std::move(info)));
   call.token = std::move(token);
