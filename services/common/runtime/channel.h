@@ -29,6 +29,8 @@ class Channel {
   bool TrySend(T value);
   // Waits for a value; nullopt when closed and empty.
   Awaitable<std::optional<T>> Receive();
+  // A value if one is there; never waits.
+  std::optional<T> TryReceive();
   // No more values; those inside can still be received. Wakes all waiters. Idempotent.
   void Close();
   size_t size() const;

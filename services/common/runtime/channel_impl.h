@@ -100,6 +100,13 @@ Awaitable<std::optional<T>> Channel<T>::Receive() {
 }
 
 template <typename T>
+std::optional<T> Channel<T>::TryReceive() {
+  std::optional<T> value;
+  TryTake(value);
+  return value;
+}
+
+template <typename T>
 void Channel<T>::Close() {
   std::deque<Waker> waiters;
   {
