@@ -47,17 +47,21 @@ class Accounts {
     SignIns* sign_ins = nullptr;
   };
 
-  Accounts(Options options, Dependencies dependencies) : options_(std::move(options)), dependencies_(dependencies) {}
+  Accounts(Options options, Dependencies dependencies)
+      : options_(std::move(options)), dependencies_(dependencies) {}
 
   struct Registration {
     std::string login;
     Secret password;
     std::string display_name;  // The login when empty.
-    std::string request_id;    // The same one again, with the same login and password, returns the first answer.
+    std::string request_id;    // The same one again, with the same login and password, returns the
+                               // first answer.
   };
-  // PERMISSION_DENIED `REGISTRATION_CLOSED`; ALREADY_EXISTS `LOGIN_TAKEN`; INVALID_ARGUMENT `LOGIN_INVALID`, `PASSWORD_TOO_SHORT`,
-  // `PASSWORD_TOO_LONG`, `DISPLAY_NAME_INVALID`; where registration is closed, UNAUTHENTICATED for the token of `call` too.
-  Awaitable<absl::StatusOr<User>> Register(const rpc::CallContext& call, const Registration& registration);
+  // PERMISSION_DENIED `REGISTRATION_CLOSED`; ALREADY_EXISTS `LOGIN_TAKEN`; INVALID_ARGUMENT
+  // `LOGIN_INVALID`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, `DISPLAY_NAME_INVALID`; where
+  // registration is closed, UNAUTHENTICATED for the token of `call` too.
+  Awaitable<absl::StatusOr<User>> Register(const rpc::CallContext& call,
+                                           const Registration& registration);
 
   // NOT_FOUND `USER_NOT_FOUND`: also for another user, unless the caller may read all.
   absl::StatusOr<User> Get(const rpc::CallContext& call, std::string_view id);
@@ -70,18 +74,22 @@ class Accounts {
     std::optional<std::vector<std::string>> roles;
   };
   // NOT_FOUND `USER_NOT_FOUND`; INVALID_ARGUMENT `ROLE_UNKNOWN`, `DISPLAY_NAME_INVALID`.
-  Awaitable<absl::StatusOr<User>> Update(const rpc::CallContext& call, std::string_view id, const Change& change);
+  Awaitable<absl::StatusOr<User>> Update(const rpc::CallContext& call, std::string_view id,
+                                         const Change& change);
 
   // NOT_FOUND `USER_NOT_FOUND`.
   Awaitable<absl::Status> Delete(const rpc::CallContext& call, std::string_view id);
 
-  // UNAUTHENTICATED `CREDENTIALS_INVALID`; RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`: a stolen access token is no way to guess the password.
-  Awaitable<absl::Status> ChangePassword(const rpc::CallContext& call, const Secret& current, const Secret& next);
+  // UNAUTHENTICATED `CREDENTIALS_INVALID`; RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`: a stolen access
+  // token is no way to guess the password.
+  Awaitable<absl::Status> ChangePassword(const rpc::CallContext& call, const Secret& current,
+                                         const Secret& next);
 
  private:
   static absl::Status ValidateNames(const Registration& registration);
   absl::Status ValidatePassword(const Secret& password) const;
-  // Who creates users where registration is closed. The call is anonymous, so its token has not been looked at yet.
+  // Who creates users where registration is closed. The call is anonymous, so its token has not
+  // been looked at yet.
   absl::StatusOr<UserContext> RequireAdministrator(const rpc::CallContext& call) const;
   // The first answer to a registration that is repeated; LOGIN_TAKEN for any other.
   Awaitable<absl::StatusOr<User>> AnswerAgain(const Registration& registration, absl::Status taken);

@@ -33,13 +33,15 @@ const std::string& GenesisHash() {
 // Each field with its length before it, so that no two records have the same bytes.
 std::string HashRecord(std::string_view previous_hash, const AuditRecord& record) {
   std::string bytes;
-  auto add = [&bytes](std::string_view field) { absl::StrAppend(&bytes, field.size(), ":", field); };
+  auto add = [&bytes](std::string_view field) {
+    absl::StrAppend(&bytes, field.size(), ":", field);
+  };
   add(previous_hash);
   add(absl::StrCat(record.sequence));
   add(absl::StrCat(absl::ToUnixMicros(record.time)));
   const AuditEntry& entry = record.entry;
-  for (const std::string* field : {&entry.user, &entry.actor, &entry.action, &entry.resource, &entry.reason,
-                                   &entry.request_id, &entry.address}) {
+  for (const std::string* field : {&entry.user, &entry.actor, &entry.action, &entry.resource,
+                                   &entry.reason, &entry.request_id, &entry.address}) {
     add(*field);
   }
   add(entry.allowed ? "1" : "0");
@@ -47,9 +49,10 @@ std::string HashRecord(std::string_view previous_hash, const AuditRecord& record
 }
 
 absl::Status Damaged(std::string_view what) {
-  return AuthError(absl::StatusCode::kDataLoss,
-                   absl::StrCat("the audit log is damaged, and nothing may be decided without it: ", what),
-                   "AUDIT_LOG_DAMAGED");
+  return AuthError(
+      absl::StatusCode::kDataLoss,
+      absl::StrCat("the audit log is damaged, and nothing may be decided without it: ", what),
+      "AUDIT_LOG_DAMAGED");
 }
 
 constexpr char kColumns[] =
@@ -70,7 +73,9 @@ AuditRecord ReadRecord(const storage::Row& row) {
 }
 
 int64_t MicrosWithin(absl::Time time) {
-  return time == absl::InfinitePast() ? INT64_MIN : time == absl::InfiniteFuture() ? INT64_MAX : absl::ToUnixMicros(time);
+  return time == absl::InfinitePast()     ? INT64_MIN
+         : time == absl::InfiniteFuture() ? INT64_MAX
+                                          : absl::ToUnixMicros(time);
 }
 
 }  // namespace
@@ -78,7 +83,8 @@ int64_t MicrosWithin(absl::Time time) {
 AuditLog::AuditLog(storage::Database* database, const Clock* clock, const crypto::Sealer* sealer)
     : database_(database), clock_(clock), sealer_(sealer) {}
 
-AuditEntry AuditLog::Describe(const rpc::CallContext& call, std::string_view action, std::string_view resource) {
+AuditEntry AuditLog::Describe(const rpc::CallContext& call, std::string_view action,
+                              std::string_view resource) {
   return {.user = call.user.has_value() && !call.user->is_service() ? call.user->user_name() : "",
           .actor = ActorOf(call),
           .action = std::string(action),
@@ -91,22 +97,26 @@ AuditEntry AuditLog::Describe(const rpc::CallContext& call, std::string_view act
 
 absl::Status AuditLog::Append(storage::Connection& connection, const AuditEntry& entry) {
   ASSIGN_OR_RETURN(Head head, ReadHead(connection));
-  AuditRecord record{.sequence = head.sequence + 1, .time = clock_->Now(), .entry = entry, .hash = ""};
+  AuditRecord record{
+      .sequence = head.sequence + 1, .time = clock_->Now(), .entry = entry, .hash = ""};
   // What is stored is what is hashed: the database keeps microseconds.
   record.time = absl::FromUnixMicros(absl::ToUnixMicros(record.time));
   record.hash = HashRecord(head.hash, record);
   absl::Status inserted =
       connection
-          .Execute(absl::StrCat("INSERT INTO audit_records (", kColumns, ") VALUES (?,?,?,?,?,?,?,?,?,?,?)"),
-                   {static_cast<int64_t>(record.sequence), absl::ToUnixMicros(record.time), entry.user, entry.actor,
-                    entry.action, entry.resource, int64_t{entry.allowed}, entry.reason, entry.request_id,
-                    entry.address, storage::Blob{record.hash}})
+          .Execute(absl::StrCat("INSERT INTO audit_records (", kColumns,
+                                ") VALUES (?,?,?,?,?,?,?,?,?,?,?)"),
+                   {static_cast<int64_t>(record.sequence), absl::ToUnixMicros(record.time),
+                    entry.user, entry.actor, entry.action, entry.resource, int64_t{entry.allowed},
+                    entry.reason, entry.request_id, entry.address, storage::Blob{record.hash}})
           .status();
   RETURN_IF_ERROR(inserted);
   std::string sealed = sealer_->Seal(absl::StrCat(record.sequence, " ", record.hash), kHeadPurpose);
   return connection
-      .Execute("INSERT INTO audit_head (id, sealed) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
-               {storage::Blob{std::move(sealed)}})
+      .Execute(
+          "INSERT INTO audit_head (id, sealed) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET sealed "
+          "= excluded.sealed",
+          {storage::Blob{std::move(sealed)}})
       .status();
 }
 
@@ -119,14 +129,18 @@ Awaitable<absl::Status> AuditLog::Refuse(AuditEntry entry, absl::Status refusal)
 
 Awaitable<absl::Status> AuditLog::Record(AuditEntry entry) {
   co_return co_await database_->Write(
-      [this, entry = std::move(entry)](storage::Connection& connection) { return Append(connection, entry); });
+      [this, entry = std::move(entry)](storage::Connection& connection) {
+        return Append(connection, entry);
+      });
 }
 
-absl::StatusOr<std::vector<AuditRecord>> AuditLog::ListAcrossUsers(const Filter& filter, uint64_t after, int limit) {
+absl::StatusOr<std::vector<AuditRecord>> AuditLog::ListAcrossUsers(const Filter& filter,
+                                                                   uint64_t after, int limit) {
   std::vector<AuditRecord> records;
   absl::Status read = database_->Read([&](storage::Connection& connection) {
-    std::string sql = absl::StrCat("SELECT ", kColumns, " FROM audit_records WHERE sequence > ? AND time >= ? AND time < ?",
-                                   filter.user.empty() ? "" : " AND user = ?", " ORDER BY sequence LIMIT ?");
+    std::string sql = absl::StrCat(
+        "SELECT ", kColumns, " FROM audit_records WHERE sequence > ? AND time >= ? AND time < ?",
+        filter.user.empty() ? "" : " AND user = ?", " ORDER BY sequence LIMIT ?");
     std::vector<storage::Value> values = {static_cast<int64_t>(after), MicrosWithin(filter.start),
                                           MicrosWithin(filter.end)};
     if (!filter.user.empty()) {
@@ -149,10 +163,11 @@ absl::StatusOr<AuditLog::Verification> AuditLog::Verify() {
   uint64_t last = 0;
   absl::Status opened = database_->Read([&](storage::Connection& connection) {
     ASSIGN_OR_RETURN(head, ReadHead(connection));
-    return connection.Query("SELECT COALESCE(MAX(sequence), 0) FROM audit_records", {}, [&](const storage::Row& row) {
-      last = static_cast<uint64_t>(row.Int(0));
-      return absl::OkStatus();
-    });
+    return connection.Query("SELECT COALESCE(MAX(sequence), 0) FROM audit_records", {},
+                            [&](const storage::Row& row) {
+                              last = static_cast<uint64_t>(row.Int(0));
+                              return absl::OkStatus();
+                            });
   });
   auto fail = [&result](uint64_t sequence, std::string_view problem) {
     result.intact = false;
@@ -167,7 +182,8 @@ absl::StatusOr<AuditLog::Verification> AuditLog::Verify() {
 
   std::string previous_hash = GenesisHash();
   while (result.intact && result.records < head.sequence) {
-    ASSIGN_OR_RETURN(std::vector<AuditRecord> batch, ListAcrossUsers({}, result.records, kVerifyBatch));
+    ASSIGN_OR_RETURN(std::vector<AuditRecord> batch,
+                     ListAcrossUsers({}, result.records, kVerifyBatch));
     for (const AuditRecord& record : batch) {
       const uint64_t expected = result.records + 1;
       if (expected > head.sequence) {
@@ -192,7 +208,8 @@ absl::StatusOr<AuditLog::Verification> AuditLog::Verify() {
     return result;
   }
   if (previous_hash != head.hash) {
-    fail(head.sequence, "the record does not fit the sealed end of the log: the chain was rewritten");
+    fail(head.sequence,
+         "the record does not fit the sealed end of the log: the chain was rewritten");
   } else if (last > head.sequence) {
     fail(head.sequence + 1, "the record was added behind the sealed end of the log");
   }
@@ -201,16 +218,18 @@ absl::StatusOr<AuditLog::Verification> AuditLog::Verify() {
 
 absl::StatusOr<AuditLog::Head> AuditLog::ReadHead(storage::Connection& connection) {
   std::string sealed;
-  RETURN_IF_ERROR(connection.Query("SELECT sealed FROM audit_head WHERE id = 1", {}, [&](const storage::Row& row) {
-    sealed = row.Blob(0);
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(connection.Query("SELECT sealed FROM audit_head WHERE id = 1", {},
+                                   [&](const storage::Row& row) {
+                                     sealed = row.Blob(0);
+                                     return absl::OkStatus();
+                                   }));
   if (sealed.empty()) {
     bool any = false;
-    RETURN_IF_ERROR(connection.Query("SELECT 1 FROM audit_records LIMIT 1", {}, [&](const storage::Row&) {
-      any = true;
-      return absl::OkStatus();
-    }));
+    RETURN_IF_ERROR(
+        connection.Query("SELECT 1 FROM audit_records LIMIT 1", {}, [&](const storage::Row&) {
+          any = true;
+          return absl::OkStatus();
+        }));
     if (any) {
       return Damaged("its sealed end is missing");
     }
@@ -220,7 +239,8 @@ absl::StatusOr<AuditLog::Head> AuditLog::ReadHead(storage::Connection& connectio
   if (!opened.ok()) {
     return Damaged("its sealed end does not open with the sealing key");
   }
-  std::pair<std::string_view, std::string_view> parts = absl::StrSplit(opened->Reveal(), absl::MaxSplits(' ', 1));
+  std::pair<std::string_view, std::string_view> parts =
+      absl::StrSplit(opened->Reveal(), absl::MaxSplits(' ', 1));
   Head head{.sequence = 0, .hash = std::string(parts.second)};
   if (!absl::SimpleAtoi(parts.first, &head.sequence)) {
     return Damaged("its sealed end is malformed");

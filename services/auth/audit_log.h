@@ -39,21 +39,25 @@ struct AuditRecord {
 
 // Thread-safe.
 //
-// The hash of a record covers the one before it, so a change breaks the chain. Rewriting the whole chain, or cutting off its end, would leave a
-// chain that holds: therefore the last sequence and hash are also kept sealed, under a key that the database does not hold.
+// The hash of a record covers the one before it, so a change breaks the chain. Rewriting the whole
+// chain, or cutting off its end, would leave a chain that holds: therefore the last sequence and
+// hash are also kept sealed, under a key that the database does not hold.
 class AuditLog {
  public:
   // All pointers outlive the log. `database` has the tables of schema.h.
   AuditLog(storage::Database* database, const Clock* clock, const crypto::Sealer* sealer);
 
   // An entry about `action` on `resource`, with actor, user, request id and address of `call`.
-  static AuditEntry Describe(const rpc::CallContext& call, std::string_view action, std::string_view resource);
+  static AuditEntry Describe(const rpc::CallContext& call, std::string_view action,
+                             std::string_view resource);
 
-  // Appends within the caller's transaction, so that a decision and its record become durable together or not at all.
-  // DATA_LOSS `AUDIT_LOG_DAMAGED` when the sealed end cannot be opened: nothing is decided without a record.
+  // Appends within the caller's transaction, so that a decision and its record become durable
+  // together or not at all. DATA_LOSS `AUDIT_LOG_DAMAGED` when the sealed end cannot be opened:
+  // nothing is decided without a record.
   absl::Status Append(storage::Connection& connection, const AuditEntry& entry);
 
-  // Records, in a transaction of its own, that `entry` ended with `refusal` (not OK). Returns `refusal`, or the error of the recording.
+  // Records, in a transaction of its own, that `entry` ended with `refusal` (not OK). Returns
+  // `refusal`, or the error of the recording.
   Awaitable<absl::Status> Refuse(AuditEntry entry, absl::Status refusal);
 
   // Records an entry that goes with no other change.
@@ -65,7 +69,8 @@ class AuditLog {
     absl::Time end = absl::InfiniteFuture();
   };
   // At most `limit` records after `after`, oldest first.
-  absl::StatusOr<std::vector<AuditRecord>> ListAcrossUsers(const Filter& filter, uint64_t after, int limit);
+  absl::StatusOr<std::vector<AuditRecord>> ListAcrossUsers(const Filter& filter, uint64_t after,
+                                                           int limit);
 
   struct Verification {
     bool intact = true;

@@ -15,8 +15,8 @@
 #include "services/auth/adapters.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/caller.h"
-#include "services/auth/page_token.h"
 #include "services/auth/proto_time.h"
+#include "services/common/paging/page_token.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/status/macros.h"
 
@@ -56,33 +56,38 @@ absl::StatusOr<AuditLog::Filter> ParseFilter(const v1::ListAuditRecordsRequest& 
 
 class AuditServiceImpl final : public v1::AuditService::CallbackService {
  public:
-  AuditServiceImpl(Edge edge, AuditLog* audit, BlockingPool* pool) : edge_(edge), audit_(audit), pool_(pool) {}
+  AuditServiceImpl(Edge edge, AuditLog* audit, BlockingPool* pool)
+      : edge_(edge), audit_(audit), pool_(pool) {}
 
-  grpc::ServerUnaryReactor* ListAuditRecords(grpc::CallbackServerContext* context, const v1::ListAuditRecordsRequest* request,
-                                    v1::ListAuditRecordsResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/ListAuditRecords", context, request, response,
-                         std::bind_front(&AuditServiceImpl::OnListAuditRecords, this));
+  grpc::ServerUnaryReactor* ListAuditRecords(grpc::CallbackServerContext* context,
+                                             const v1::ListAuditRecordsRequest* request,
+                                             v1::ListAuditRecordsResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/ListAuditRecords", context, request,
+                         response, std::bind_front(&AuditServiceImpl::OnListAuditRecords, this));
   }
 
-  grpc::ServerUnaryReactor* VerifyAuditLog(grpc::CallbackServerContext* context, const v1::VerifyAuditLogRequest* request,
-                                    v1::VerifyAuditLogResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/VerifyAuditLog", context, request, response,
-                         std::bind_front(&AuditServiceImpl::OnVerifyAuditLog, this));
+  grpc::ServerUnaryReactor* VerifyAuditLog(grpc::CallbackServerContext* context,
+                                           const v1::VerifyAuditLogRequest* request,
+                                           v1::VerifyAuditLogResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/VerifyAuditLog", context, request,
+                         response, std::bind_front(&AuditServiceImpl::OnVerifyAuditLog, this));
   }
 
  private:
   Awaitable<absl::StatusOr<v1::ListAuditRecordsResponse>> OnListAuditRecords(
       const rpc::CallContext&, const v1::ListAuditRecordsRequest& request) {
     CO_ASSIGN_OR_RETURN(AuditLog::Filter filter, ParseFilter(request));
-    const std::string page_of = absl::StrCat("ListAuditRecords ", filter.user, " ", absl::FormatTime(filter.start), " ",
-                                             absl::FormatTime(filter.end));
+    const std::string page_of =
+        absl::StrCat("ListAuditRecords ", filter.user, " ", absl::FormatTime(filter.start), " ",
+                     absl::FormatTime(filter.end));
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string position, DecodePageToken(page_of, request.page_token()));
     uint64_t after = 0;
     if (!absl::SimpleAtoi(position, &after)) {
       after = 0;
     }
-    CO_ASSIGN_OR_RETURN(std::vector<AuditRecord> records, audit_->ListAcrossUsers(filter, after, size));
+    CO_ASSIGN_OR_RETURN(std::vector<AuditRecord> records,
+                        audit_->ListAcrossUsers(filter, after, size));
     v1::ListAuditRecordsResponse response;
     for (const AuditRecord& record : records) {
       *response.add_records() = ToProto(record);
@@ -93,8 +98,8 @@ class AuditServiceImpl final : public v1::AuditService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> OnVerifyAuditLog(const rpc::CallContext&,
-                                                                         const v1::VerifyAuditLogRequest&) {
+  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> OnVerifyAuditLog(
+      const rpc::CallContext&, const v1::VerifyAuditLogRequest&) {
     CO_ASSIGN_OR_RETURN(AuditLog::Verification verification,
                         co_await RunBlocking(pool_, [audit = audit_] { return audit->Verify(); }));
     v1::VerifyAuditLogResponse response;

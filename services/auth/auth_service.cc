@@ -35,8 +35,8 @@ constexpr absl::Duration kMaxLeeway = absl::Minutes(5);
 constexpr size_t kMinSecretBytes = 16;
 
 absl::Status Invalid(std::string_view field, std::string_view what) {
-  return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what), "AUTH_OPTIONS_INVALID",
-                   {{"field", std::string(field)}});
+  return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what),
+                   "AUTH_OPTIONS_INVALID", {{"field", std::string(field)}});
 }
 
 // A token must not outlive the key that signed it.
@@ -48,11 +48,15 @@ absl::Status ValidateLifetime(std::string_view field, absl::Duration lifetime) {
 }
 
 absl::Status Validate(const AuthServer::Options& options) {
-  RETURN_IF_ERROR(ValidateLifetime("access_token_lifetime", options.sessions.access_token_lifetime));
-  RETURN_IF_ERROR(ValidateLifetime("service_token_lifetime", options.tokens.service_token_lifetime));
+  RETURN_IF_ERROR(
+      ValidateLifetime("access_token_lifetime", options.sessions.access_token_lifetime));
+  RETURN_IF_ERROR(
+      ValidateLifetime("service_token_lifetime", options.tokens.service_token_lifetime));
   if (options.sessions.session_idle_lifetime < options.sessions.access_token_lifetime ||
       options.sessions.session_lifetime < options.sessions.session_idle_lifetime) {
-    return Invalid("session_lifetime", "must not be shorter than session_idle_lifetime, nor that than an access token's");
+    return Invalid(
+        "session_lifetime",
+        "must not be shorter than session_idle_lifetime, nor that than an access token's");
   }
   if (options.accounts.min_password_length < 1) {
     return Invalid("min_password_length", "must be at least 1");
@@ -87,53 +91,57 @@ struct AuthServer::State {
   std::vector<std::unique_ptr<grpc::Service>> services;
 };
 
-absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options, Dependencies dependencies) {
+absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
+                                                               Dependencies dependencies) {
   RETURN_IF_ERROR(Validate(options));
   auto state = std::make_unique<State>();
-  ASSIGN_OR_RETURN(state->database,
-                   storage::Database::Open(
-                       {.path = options.data_dir.empty() ? "" : absl::StrCat(options.data_dir, "/auth.db"),
-                        .migrations = Migrations(),
-                        .durable = options.durable}));
+  ASSIGN_OR_RETURN(
+      state->database,
+      storage::Database::Open(
+          {.path = options.data_dir.empty() ? "" : absl::StrCat(options.data_dir, "/auth.db"),
+           .migrations = Migrations(),
+           .durable = options.durable}));
   storage::Database* const database = state->database.get();
   Clock* const clock = dependencies.clock;
   IdGenerator* const ids = dependencies.ids;
   state->audit = std::make_unique<AuditLog>(database, clock, dependencies.sealer);
   AuditLog* const audit = state->audit.get();
-  ASSIGN_OR_RETURN(state->keys, KeyStore::Open(kMaxRunTokenLifetime + kMaxLeeway, {.database = database,
-                                                                                   .sealer = dependencies.sealer,
-                                                                                   .clock = clock,
-                                                                                   .ids = ids,
-                                                                                   .audit = audit}));
-  ASSIGN_OR_RETURN(state->verifier,
-                   TokenVerifier::Create({.issuer = options.issuer, .audience = options.audience}, state->keys.get(),
-                                         clock));
-  state->issuer =
-      std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(), clock, ids);
-  state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);
-  state->throttle = std::make_unique<SignInThrottle>(options.throttle, clock);
-  state->sign_ins = std::make_unique<SignIns>(options.sessions, SignIns::Dependencies{.database = database,
-                                                                                      .clock = clock,
-                                                                                      .ids = ids,
-                                                                                      .hasher = state->hasher.get(),
-                                                                                      .throttle = state->throttle.get(),
-                                                                                      .issuer = state->issuer.get(),
-                                                                                      .audit = audit});
-  state->accounts = std::make_unique<Accounts>(options.accounts,
-                                               Accounts::Dependencies{.database = database,
+  ASSIGN_OR_RETURN(state->keys,
+                   KeyStore::Open(kMaxRunTokenLifetime + kMaxLeeway, {.database = database,
+                                                                      .sealer = dependencies.sealer,
                                                                       .clock = clock,
                                                                       .ids = ids,
-                                                                      .hasher = state->hasher.get(),
-                                                                      .throttle = state->throttle.get(),
-                                                                      .audit = audit,
-                                                                      .verifier = state->verifier.get(),
-                                                                      .sign_ins = state->sign_ins.get()});
-  state->exchange = std::make_unique<TokenExchange>(std::move(options.tokens),
-                                                    TokenExchange::Dependencies{.clock = clock,
-                                                                                .verifier = state->verifier.get(),
-                                                                                .issuer = state->issuer.get(),
-                                                                                .sign_ins = state->sign_ins.get(),
-                                                                                .audit = audit});
+                                                                      .audit = audit}));
+  ASSIGN_OR_RETURN(state->verifier,
+                   TokenVerifier::Create({.issuer = options.issuer, .audience = options.audience},
+                                         state->keys.get(), clock));
+  state->issuer = std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(),
+                                                clock, ids);
+  state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);
+  state->throttle = std::make_unique<SignInThrottle>(options.throttle, clock);
+  state->sign_ins = std::make_unique<SignIns>(
+      options.sessions, SignIns::Dependencies{.database = database,
+                                              .clock = clock,
+                                              .ids = ids,
+                                              .hasher = state->hasher.get(),
+                                              .throttle = state->throttle.get(),
+                                              .issuer = state->issuer.get(),
+                                              .audit = audit});
+  state->accounts = std::make_unique<Accounts>(
+      options.accounts, Accounts::Dependencies{.database = database,
+                                               .clock = clock,
+                                               .ids = ids,
+                                               .hasher = state->hasher.get(),
+                                               .throttle = state->throttle.get(),
+                                               .audit = audit,
+                                               .verifier = state->verifier.get(),
+                                               .sign_ins = state->sign_ins.get()});
+  state->exchange = std::make_unique<TokenExchange>(
+      std::move(options.tokens), TokenExchange::Dependencies{.clock = clock,
+                                                             .verifier = state->verifier.get(),
+                                                             .issuer = state->issuer.get(),
+                                                             .sign_ins = state->sign_ins.get(),
+                                                             .audit = audit});
   state->roles = std::make_unique<Roles>(database, audit);
 
   Edge edge{.calls = dependencies.rpc, .sign_ins = state->sign_ins.get()};

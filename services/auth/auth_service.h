@@ -23,7 +23,8 @@
 
 namespace bulkhead::auth {
 
-// Users, sessions, tokens, keys, roles and the audit log, behind the five services of bulkhead.auth.v1. Calls no other service. Thread-safe.
+// Users, sessions, tokens, keys, roles and the audit log, behind the five services of
+// bulkhead.auth.v1. Calls no other service. Thread-safe.
 class AuthServer {
  public:
   struct Options {
@@ -47,8 +48,10 @@ class AuthServer {
     const crypto::Sealer* sealer = nullptr;
   };
 
-  // INVALID_ARGUMENT `AUTH_OPTIONS_INVALID` (metadata `field`), TOKEN_OPTIONS_INVALID; and the errors of the database and of the keys.
-  static absl::StatusOr<std::unique_ptr<AuthServer>> Create(Options options, Dependencies dependencies);
+  // INVALID_ARGUMENT `AUTH_OPTIONS_INVALID` (metadata `field`), TOKEN_OPTIONS_INVALID; and the
+  // errors of the database and of the keys.
+  static absl::StatusOr<std::unique_ptr<AuthServer>> Create(Options options,
+                                                            Dependencies dependencies);
   ~AuthServer();
 
   // To be registered on one grpc::Server; they live as long as this.

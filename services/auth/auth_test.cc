@@ -17,7 +17,6 @@
 #include "services/auth/audit_log.h"
 #include "services/auth/caller.h"
 #include "services/auth/key_store.h"
-#include "services/auth/page_token.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/role_store.h"
 #include "services/auth/roles.h"
@@ -58,13 +57,16 @@ constexpr absl::Duration kOverlap = absl::Hours(24);
 class AuthTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(database_, storage::Database::Open({.path = "", .migrations = Migrations()}));
+    ASSERT_OK_AND_ASSIGN(database_,
+                         storage::Database::Open({.path = "", .migrations = Migrations()}));
     ASSERT_OK_AND_ASSIGN(sealer_, crypto::Sealer::Create(crypto::RandomSecret(32)));
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
     ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open(kOverlap, KeyDependencies()));
-    ASSERT_OK_AND_ASSIGN(verifier_, TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"}, keys_.get(),
-                                                          &clock_));
-    issuer_ = std::make_unique<TokenIssuer>("bulkhead", "bulkhead", keys_.get(), &clock_, ids_.get());
+    ASSERT_OK_AND_ASSIGN(verifier_,
+                         TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"},
+                                               keys_.get(), &clock_));
+    issuer_ =
+        std::make_unique<TokenIssuer>("bulkhead", "bulkhead", keys_.get(), &clock_, ids_.get());
     UseHasher({.n = 16, .r = 1, .p = 1});
   }
 
@@ -79,33 +81,36 @@ class AuthTest : public ::testing::Test {
   // Makes all that hashes passwords anew, on the same data.
   void UseHasher(crypto::ScryptParameters parameters) {
     hasher_ = std::make_unique<PasswordHasher>(parameters, pool_.get());
-    sign_ins_ = std::make_unique<SignIns>(SignIns::Options{}, SignIns::Dependencies{.database = database_.get(),
-                                                                                    .clock = &clock_,
-                                                                                    .ids = ids_.get(),
-                                                                                    .hasher = hasher_.get(),
-                                                                                    .throttle = &throttle_,
-                                                                                    .issuer = issuer_.get(),
-                                                                                    .audit = audit_.get()});
+    sign_ins_ = std::make_unique<SignIns>(SignIns::Options{},
+                                          SignIns::Dependencies{.database = database_.get(),
+                                                                .clock = &clock_,
+                                                                .ids = ids_.get(),
+                                                                .hasher = hasher_.get(),
+                                                                .throttle = &throttle_,
+                                                                .issuer = issuer_.get(),
+                                                                .audit = audit_.get()});
     UseAccounts({.admin_login = "root"});
     TokenExchange::Options options;
-    options.service_accounts["agent"] = {.secret = Secret(kServiceSecret), .permissions = {"token:run:exchange"}};
-    exchange_ = std::make_unique<TokenExchange>(std::move(options),
-                                                TokenExchange::Dependencies{.clock = &clock_,
-                                                                            .verifier = verifier_.get(),
-                                                                            .issuer = issuer_.get(),
-                                                                            .sign_ins = sign_ins_.get(),
-                                                                            .audit = audit_.get()});
+    options.service_accounts["agent"] = {.secret = Secret(kServiceSecret),
+                                         .permissions = {"token:run:exchange"}};
+    exchange_ = std::make_unique<TokenExchange>(
+        std::move(options), TokenExchange::Dependencies{.clock = &clock_,
+                                                        .verifier = verifier_.get(),
+                                                        .issuer = issuer_.get(),
+                                                        .sign_ins = sign_ins_.get(),
+                                                        .audit = audit_.get()});
   }
 
   void UseAccounts(Accounts::Options options) {
-    accounts_ = std::make_unique<Accounts>(std::move(options), Accounts::Dependencies{.database = database_.get(),
-                                                                                      .clock = &clock_,
-                                                                                      .ids = ids_.get(),
-                                                                                      .hasher = hasher_.get(),
-                                                                                      .throttle = &throttle_,
-                                                                                      .audit = audit_.get(),
-                                                                                      .verifier = verifier_.get(),
-                                                                                      .sign_ins = sign_ins_.get()});
+    accounts_ = std::make_unique<Accounts>(std::move(options),
+                                           Accounts::Dependencies{.database = database_.get(),
+                                                                  .clock = &clock_,
+                                                                  .ids = ids_.get(),
+                                                                  .hasher = hasher_.get(),
+                                                                  .throttle = &throttle_,
+                                                                  .audit = audit_.get(),
+                                                                  .verifier = verifier_.get(),
+                                                                  .sign_ins = sign_ins_.get()});
   }
 
   template <typename T>
@@ -115,12 +120,15 @@ class AuthTest : public ::testing::Test {
 
   absl::StatusOr<User> Register(const std::string& login, const std::string& request_id = "",
                                 const rpc::CallContext& call = Anonymous()) {
-    const Accounts::Registration registration{
-        .login = login, .password = Secret(kPassword), .display_name = "", .request_id = request_id};
+    const Accounts::Registration registration{.login = login,
+                                              .password = Secret(kPassword),
+                                              .display_name = "",
+                                              .request_id = request_id};
     return Run(accounts_->Register(call, registration));
   }
 
-  absl::StatusOr<SignedIn> SignIn(const std::string& login, const std::string& password = kPassword) {
+  absl::StatusOr<SignedIn> SignIn(const std::string& login,
+                                  const std::string& password = kPassword) {
     const rpc::CallContext call = Anonymous();
     const Secret secret(password);
     return Run(sign_ins_->SignIn(call, login, secret));
@@ -131,8 +139,9 @@ class AuthTest : public ::testing::Test {
     return Run(sign_ins_->Refresh(call, refresh_token));
   }
 
-  absl::StatusOr<IssuedToken> Exchange(const rpc::CallContext& call, const RawToken& subject, const std::string& user,
-                                       absl::Duration lifetime, std::vector<std::string> permissions = {}) {
+  absl::StatusOr<IssuedToken> Exchange(const rpc::CallContext& call, const RawToken& subject,
+                                       const std::string& user, absl::Duration lifetime,
+                                       std::vector<std::string> permissions = {}) {
     const TokenExchange::Request request{.subject = subject.Copy(),
                                          .run_user = user,
                                          .run = "run-1",
@@ -153,7 +162,8 @@ class AuthTest : public ::testing::Test {
     rpc::CallContext call = Anonymous();
     absl::StatusOr<VerifiedToken> verified = verifier_->Verify(token);
     EXPECT_OK(verified);
-    absl::StatusOr<UserContext> user = UserContext::FromToken(*verified, {.request_id = call.request_id});
+    absl::StatusOr<UserContext> user =
+        UserContext::FromToken(*verified, {.request_id = call.request_id});
     EXPECT_OK(user);
     call.user = *std::move(user);
     call.token = std::make_shared<const RawToken>(token.Copy());
@@ -175,13 +185,15 @@ class AuthTest : public ::testing::Test {
     EXPECT_OK(records);
     std::vector<std::string> lines;
     for (const AuditRecord& record : *records) {
-      lines.push_back(absl::StrCat(record.entry.action, record.entry.allowed ? "" : " ", record.entry.reason));
+      lines.push_back(
+          absl::StrCat(record.entry.action, record.entry.allowed ? "" : " ", record.entry.reason));
     }
     return lines;
   }
 
   void Sql(std::string sql) {
-    ASSERT_OK(database_->WriteAndWait([&](storage::Connection& connection) { return connection.Execute(sql).status(); }));
+    ASSERT_OK(database_->WriteAndWait(
+        [&](storage::Connection& connection) { return connection.Execute(sql).status(); }));
   }
 
   SimulatedClock clock_{kNoon};
@@ -208,13 +220,15 @@ TEST_F(AuthTest, RefreshTokenRotatesAndItsReuseRevokesTheSession) {
   EXPECT_EQ(second.session, first.session);
   EXPECT_OK(sign_ins_->CheckLive(ada.id, first.session));
 
-  EXPECT_THAT(Refresh(first.refresh_token), HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
+  EXPECT_THAT(Refresh(first.refresh_token),
+              HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
   EXPECT_THAT(Refresh(second.refresh_token), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(sign_ins_->CheckLive(ada.id, first.session), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(Refresh(Secret("made up")), HasReason("REFRESH_TOKEN_INVALID"));
-  EXPECT_THAT(Audit(absl::StrCat("users/", ada.id)),
-              ElementsAre("user.create", "session.sign_in", "session.refresh", "session.refresh REFRESH_TOKEN_REUSED",
-                          "session.refresh SESSION_REVOKED"));
+  EXPECT_THAT(
+      Audit(absl::StrCat("users/", ada.id)),
+      ElementsAre("user.create", "session.sign_in", "session.refresh",
+                  "session.refresh REFRESH_TOKEN_REUSED", "session.refresh SESSION_REVOKED"));
 }
 
 TEST_F(AuthTest, SessionEndsWhenIdleAndAtTheLatestWhenOld) {
@@ -259,13 +273,17 @@ TEST_F(AuthTest, RepeatedRegistrationReturnsTheFirstAnswerToItsAuthorOnly) {
   ASSERT_OK_AND_ASSIGN(User first, Register("ada", "request-7"));
   ASSERT_OK_AND_ASSIGN(User again, Register("ada", "request-7"));
   EXPECT_EQ(again.id, first.id);
-  EXPECT_THAT(Register("ada", "request-8"), HasReason(absl::StatusCode::kAlreadyExists, "LOGIN_TAKEN"));
+  EXPECT_THAT(Register("ada", "request-8"),
+              HasReason(absl::StatusCode::kAlreadyExists, "LOGIN_TAKEN"));
   const rpc::CallContext call = Anonymous();
-  const Accounts::Registration stranger{
-      .login = "ada", .password = Secret("another password"), .display_name = "", .request_id = "request-7"};
+  const Accounts::Registration stranger{.login = "ada",
+                                        .password = Secret("another password"),
+                                        .display_name = "",
+                                        .request_id = "request-7"};
   EXPECT_THAT(Run(accounts_->Register(call, stranger)), HasReason("LOGIN_TAKEN"));
   EXPECT_THAT(Register("Ada!"), HasReason("LOGIN_INVALID"));
-  const Accounts::Registration careless{.login = "bob", .password = Secret("short"), .display_name = "", .request_id = ""};
+  const Accounts::Registration careless{
+      .login = "bob", .password = Secret("short"), .display_name = "", .request_id = ""};
   EXPECT_THAT(Run(accounts_->Register(call, careless)), HasReason("PASSWORD_TOO_SHORT"));
 }
 
@@ -276,7 +294,8 @@ TEST_F(AuthTest, ClosedRegistrationIsOpenToAdministrators) {
   ASSERT_OK_AND_ASSIGN(SignedIn ada, SignIn("ada"));
   UseAccounts({.open_registration = false});
   rpc::CallContext call = Anonymous();
-  EXPECT_THAT(Register("bob", "", call), HasReason(absl::StatusCode::kPermissionDenied, "REGISTRATION_CLOSED"));
+  EXPECT_THAT(Register("bob", "", call),
+              HasReason(absl::StatusCode::kPermissionDenied, "REGISTRATION_CLOSED"));
   call.token = std::make_shared<const RawToken>(ada.access.token.Copy());
   EXPECT_THAT(Register("bob", "", call), HasReason("REGISTRATION_CLOSED"));
   call.token = std::make_shared<const RawToken>(root.access.token.Copy());
@@ -290,12 +309,14 @@ TEST_F(AuthTest, DisabledUserLosesHisSessionsAndCannotSignIn) {
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn root, SignIn("root"));
   const rpc::CallContext call = CallWith(root.access.token);
-  const Accounts::Change disable{.display_name = std::nullopt, .disabled = true, .roles = std::nullopt};
+  const Accounts::Change disable{
+      .display_name = std::nullopt, .disabled = true, .roles = std::nullopt};
   ASSERT_OK(Run(accounts_->Update(call, ada.id, disable)));
   EXPECT_THAT(Refresh(session.refresh_token), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(SignIn("ada"), HasReason("CREDENTIALS_INVALID"));
-  const Accounts::Change unknown_role{
-      .display_name = std::nullopt, .disabled = std::nullopt, .roles = std::vector<std::string>{"captain"}};
+  const Accounts::Change unknown_role{.display_name = std::nullopt,
+                                      .disabled = std::nullopt,
+                                      .roles = std::vector<std::string>{"captain"}};
   EXPECT_THAT(Run(accounts_->Update(call, ada.id, unknown_role)), HasReason("ROLE_UNKNOWN"));
 }
 
@@ -317,7 +338,8 @@ TEST_F(AuthTest, ExchangedTokenIsNarrowedToTheRun) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
   const rpc::CallContext agent = CallOfAgent();
-  ASSERT_OK_AND_ASSIGN(IssuedToken issued, Exchange(agent, session.access.token, ada.id, absl::Hours(2)));
+  ASSERT_OK_AND_ASSIGN(IssuedToken issued,
+                       Exchange(agent, session.access.token, ada.id, absl::Hours(2)));
 
   ASSERT_OK_AND_ASSIGN(VerifiedToken run, verifier_->Verify(issued.token));
   EXPECT_EQ(run.claims().subject, ada.id);
@@ -348,11 +370,13 @@ TEST_F(AuthTest, ExchangeIsRefusedForOthersRunsLongLivesUsersAndDeadSessions) {
               HasReason(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND"));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::Hours(24 * 8)), HasReason("LIFETIME_INVALID"));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::ZeroDuration()), HasReason("LIFETIME_INVALID"));
-  EXPECT_THAT(Exchange(agent, *agent.token, ada.id, absl::Hours(1)), HasReason("TOKEN_CLAIM_INVALID"));
+  EXPECT_THAT(Exchange(agent, *agent.token, ada.id, absl::Hours(1)),
+              HasReason("TOKEN_CLAIM_INVALID"));
   EXPECT_THAT(Exchange(user, token, ada.id, absl::Hours(1)), HasReason("SERVICE_ONLY"));
   ASSERT_OK(Run(sign_ins_->RevokeAll(user, /*keep_current=*/false)));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::Hours(1)), HasReason("SESSION_REVOKED"));
-  EXPECT_THAT(exchange_->Introspect(token), bulkhead::testing::IsOkAndHolds(::testing::Eq(std::nullopt)));
+  EXPECT_THAT(exchange_->Introspect(token),
+              bulkhead::testing::IsOkAndHolds(::testing::Eq(std::nullopt)));
 }
 
 TEST_F(AuthTest, ServiceNeedsItsSecret) {
@@ -372,7 +396,8 @@ TEST_F(AuthTest, RotatedKeyVerifiesForTheOverlapAndARevokedOneNoMore) {
   ASSERT_OK_AND_ASSIGN(SignedIn before, SignIn("root"));
   const std::string first = keys_->Signer().id;
   const rpc::CallContext call = CallWith(before.access.token);
-  EXPECT_THAT(Run(keys_->Revoke(call, first)), HasReason(absl::StatusCode::kFailedPrecondition, "KEY_IS_LAST"));
+  EXPECT_THAT(Run(keys_->Revoke(call, first)),
+              HasReason(absl::StatusCode::kFailedPrecondition, "KEY_IS_LAST"));
   ASSERT_OK(Run(keys_->Rotate(call, crypto::Algorithm::kEs256)));
   const std::string second = keys_->Signer().id;
   EXPECT_NE(second, first);
@@ -393,12 +418,15 @@ TEST_F(AuthTest, RotatedKeyVerifiesForTheOverlapAndARevokedOneNoMore) {
 TEST_F(AuthTest, KeysOutliveARestartAndNeedTheSealingKey) {
   ASSERT_OK(Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
-  ASSERT_OK_AND_ASSIGN(std::unique_ptr<KeyStore> reopened, KeyStore::Open(kOverlap, KeyDependencies()));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<KeyStore> reopened,
+                       KeyStore::Open(kOverlap, KeyDependencies()));
   EXPECT_EQ(reopened->Signer().id, keys_->Signer().id);
-  ASSERT_OK_AND_ASSIGN(std::unique_ptr<crypto::Sealer> stranger, crypto::Sealer::Create(crypto::RandomSecret(32)));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<crypto::Sealer> stranger,
+                       crypto::Sealer::Create(crypto::RandomSecret(32)));
   KeyStore::Dependencies dependencies = KeyDependencies();
   dependencies.sealer = stranger.get();
-  EXPECT_THAT(KeyStore::Open(kOverlap, dependencies), HasReason(absl::StatusCode::kDataLoss, "SEALED_DATA_INVALID"));
+  EXPECT_THAT(KeyStore::Open(kOverlap, dependencies),
+              HasReason(absl::StatusCode::kDataLoss, "SEALED_DATA_INVALID"));
 }
 
 TEST_F(AuthTest, AuditLogTellsChangedRemovedAndRewrittenRecords) {
@@ -431,8 +459,9 @@ TEST_F(AuthTest, NothingIsDecidedWithoutARecord) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   Sql("UPDATE audit_head SET sealed = x'00'");
   EXPECT_THAT(SignIn("ada"), HasReason(absl::StatusCode::kDataLoss, "AUDIT_LOG_DAMAGED"));
-  ASSERT_OK_AND_ASSIGN(std::vector<Session> sessions,
-                       sign_ins_->List(ada.id, absl::InfiniteFuture(), /*before_id=*/"", /*limit=*/10));
+  ASSERT_OK_AND_ASSIGN(
+      std::vector<Session> sessions,
+      sign_ins_->List(ada.id, absl::InfiniteFuture(), /*before_id=*/"", /*limit=*/10));
   EXPECT_THAT(sessions, IsEmpty());
 }
 
@@ -461,8 +490,10 @@ TEST_F(AuthTest, RoleReachesItsUsersWithTheirNextRefresh) {
   const rpc::CallContext call = CallWith(root.access.token);
   Roles roles(database_.get(), audit_.get());
   ASSERT_OK(Run(roles.Create(call, {.id = "auditor", .permissions = {"audit:all:read"}})));
-  EXPECT_THAT(Run(roles.Create(call, {.id = "member", .permissions = {}})), HasReason("ROLE_EXISTS"));
-  EXPECT_THAT(Run(roles.Update(call, {.id = "admin", .permissions = {}})), HasReason("ROLE_BUILT_IN"));
+  EXPECT_THAT(Run(roles.Create(call, {.id = "member", .permissions = {}})),
+              HasReason("ROLE_EXISTS"));
+  EXPECT_THAT(Run(roles.Update(call, {.id = "admin", .permissions = {}})),
+              HasReason("ROLE_BUILT_IN"));
   const Accounts::Change promote{.display_name = std::nullopt,
                                  .disabled = std::nullopt,
                                  .roles = std::vector<std::string>{"member", "auditor"}};
@@ -475,7 +506,9 @@ TEST_F(AuthTest, RoleReachesItsUsersWithTheirNextRefresh) {
 
 TEST(SignInThrottleTest, PauseGrowsToItsLimitAndIsForgotten) {
   SimulatedClock clock(kNoon);
-  SignInThrottle throttle({.free_failures_by_login = 2, .first_pause = absl::Seconds(1), .longest_pause = absl::Seconds(4)},
+  SignInThrottle throttle({.free_failures_by_login = 2,
+                           .first_pause = absl::Seconds(1),
+                           .longest_pause = absl::Seconds(4)},
                           &clock);
   auto wait = [&] {
     absl::Status status = throttle.Begin("ada", "");
@@ -487,7 +520,8 @@ TEST(SignInThrottleTest, PauseGrowsToItsLimitAndIsForgotten) {
   };
   EXPECT_EQ(wait(), absl::ZeroDuration());
   EXPECT_EQ(wait(), absl::ZeroDuration());
-  for (absl::Duration pause : {absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(4)}) {
+  for (absl::Duration pause :
+       {absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(4)}) {
     EXPECT_EQ(wait(), pause);
     EXPECT_EQ(wait(), pause) << "a refused attempt made the pause longer";
     clock.Advance(pause);
@@ -523,22 +557,15 @@ TEST(SignInThrottleTest, AddressIsSlowedDownWhateverLoginItTries) {
 TEST(PermissionsTest, IntersectionGrantsWhatBothGrant) {
   EXPECT_THAT(IntersectPermissions({"tool:*:invoke", "file:own:read"}, {"*:own:*", "tool:x:*"}),
               UnorderedElementsAre("tool:own:invoke", "tool:x:invoke", "file:own:read"));
-  EXPECT_THAT(IntersectPermissions({"*:*:*"}, RunPermissions()), ::testing::ElementsAreArray(RunPermissions()));
+  EXPECT_THAT(IntersectPermissions({"*:*:*"}, RunPermissions()),
+              ::testing::ElementsAreArray(RunPermissions()));
   EXPECT_THAT(IntersectPermissions({}, RunPermissions()), IsEmpty());
-}
-
-TEST(PageTokenTest, TokenIsGoodForItsRequestOnly) {
-  const std::string token = EncodePageToken("ListUsers", "user-7");
-  EXPECT_THAT(DecodePageToken("ListUsers", token), bulkhead::testing::IsOkAndHolds("user-7"));
-  EXPECT_THAT(DecodePageToken("ListRoles", token), HasReason("PAGE_TOKEN_INVALID"));
-  EXPECT_THAT(DecodePageToken("ListUsers", "!"), HasReason("PAGE_TOKEN_INVALID"));
-  EXPECT_THAT(PageSize(-1), HasReason("PAGE_SIZE_INVALID"));
-  EXPECT_THAT(PageSize(5000), bulkhead::testing::IsOkAndHolds(1000));
 }
 
 TEST(CallerTest, AddressComesWithoutPort) {
   rpc::CallContext call;
-  for (auto [peer, address, remote] : std::vector<std::tuple<std::string, std::string, std::string>>{
+  for (auto [peer, address, remote] :
+       std::vector<std::tuple<std::string, std::string, std::string>>{
            {"ipv4:192.0.2.7:4711", "192.0.2.7", "192.0.2.7"},
            {"ipv6:%5B2001:db8::1%5D:4711", "2001:db8::1", "2001:db8::1"},
            {"ipv4:127.0.0.1:80", "127.0.0.1", ""},

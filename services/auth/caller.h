@@ -10,7 +10,8 @@
 
 namespace bulkhead::auth {
 
-// "users/<id>", "services/<name>" (also when a service acts for a user), or "" for an anonymous call.
+// "users/<id>", "services/<name>" (also when a service acts for a user), or "" for an anonymous
+// call.
 std::string ActorOf(const rpc::CallContext& call);
 
 // The caller's host without its port: "192.0.2.7", "2001:db8::1"; "" within this process.
@@ -19,7 +20,8 @@ std::string AddressOf(const rpc::CallContext& call);
 // The same, but "" for this machine too: the gateway stands there, before everybody.
 std::string RemoteAddressOf(const rpc::CallContext& call);
 
-// The id in "<collection>/<id>", as in "users/user-7". INVALID_ARGUMENT `ID_MALFORMED`, `ID_EMPTY` or `ID_PLACEHOLDER`.
+// The id in "<collection>/<id>", as in "users/user-7". INVALID_ARGUMENT `ID_MALFORMED`, `ID_EMPTY`
+// or `ID_PLACEHOLDER`.
 absl::StatusOr<std::string> ParseName(std::string_view collection, std::string_view name);
 
 // The ids in "users/<user>/<collection>/<id>". Errors as above.

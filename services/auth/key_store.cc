@@ -22,7 +22,9 @@ namespace {
 using crypto::Algorithm;
 
 // What a sealed key belongs to: a row cannot be passed off as another.
-std::string SealingPurpose(std::string_view key_id) { return absl::StrCat("bulkhead.auth.signing_key ", key_id); }
+std::string SealingPurpose(std::string_view key_id) {
+  return absl::StrCat("bulkhead.auth.signing_key ", key_id);
+}
 
 Algorithm AlgorithmByName(std::string_view name) {
   return name == crypto::AlgorithmName(Algorithm::kEs256) ? Algorithm::kEs256 : Algorithm::kEdDsa;
@@ -30,7 +32,8 @@ Algorithm AlgorithmByName(std::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(absl::Duration overlap, Dependencies dependencies) {
+absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(absl::Duration overlap,
+                                                         Dependencies dependencies) {
   auto store = absl::WrapUnique(new KeyStore(overlap, dependencies));
   RETURN_IF_ERROR(store->Load());
   if (store->Valid().empty()) {
@@ -92,7 +95,8 @@ Awaitable<absl::Status> KeyStore::Revoke(const rpc::CallContext& call, std::stri
 }
 
 absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorithm) {
-  ASSIGN_OR_RETURN(std::unique_ptr<crypto::SigningKey> key, crypto::SigningKey::Generate(algorithm));
+  ASSIGN_OR_RETURN(std::unique_ptr<crypto::SigningKey> key,
+                   crypto::SigningKey::Generate(algorithm));
   const std::string id = dependencies_.ids->NewId("key");
   const absl::Time now = dependencies_.clock->Now();
   RETURN_IF_ERROR(connection
@@ -101,31 +105,36 @@ absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorit
                       .status());
   const Secret serialized = key->Serialize();
   return connection
-      .Execute("INSERT INTO signing_keys (id, algorithm, sealed, created_at, expires_at, revoked) "
-               "VALUES (?,?,?,?,NULL,0)",
-               {id, std::string(crypto::AlgorithmName(algorithm)),
-                storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))},
-                absl::ToUnixMicros(now)})
+      .Execute(
+          "INSERT INTO signing_keys (id, algorithm, sealed, created_at, expires_at, revoked) "
+          "VALUES (?,?,?,?,NULL,0)",
+          {id, std::string(crypto::AlgorithmName(algorithm)),
+           storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))},
+           absl::ToUnixMicros(now)})
       .status();
 }
 
 absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_view key_id) {
   std::optional<bool> signs;
-  RETURN_IF_ERROR(connection.Query("SELECT expires_at IS NULL FROM signing_keys WHERE id = ? AND NOT revoked",
-                                   {std::string(key_id)}, [&](const storage::Row& row) {
-                                     signs = row.Int(0) != 0;
-                                     return absl::OkStatus();
-                                   }));
+  RETURN_IF_ERROR(
+      connection.Query("SELECT expires_at IS NULL FROM signing_keys WHERE id = ? AND NOT revoked",
+                       {std::string(key_id)}, [&](const storage::Row& row) {
+                         signs = row.Int(0) != 0;
+                         return absl::OkStatus();
+                       }));
   if (!signs.has_value()) {
-    return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no key '", key_id, "'"), "KEY_NOT_FOUND",
-                     {{"key", std::string(key_id)}});
+    return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no key '", key_id, "'"),
+                     "KEY_NOT_FOUND", {{"key", std::string(key_id)}});
   }
   if (*signs) {
-    return AuthError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("the key '", key_id, "' is the one that signs: rotate first, then revoke it"),
-                     "KEY_IS_LAST", {{"key", std::string(key_id)}});
+    return AuthError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("the key '", key_id, "' is the one that signs: rotate first, then revoke it"),
+        "KEY_IS_LAST", {{"key", std::string(key_id)}});
   }
-  return connection.Execute("UPDATE signing_keys SET revoked = 1 WHERE id = ?", {std::string(key_id)}).status();
+  return connection
+      .Execute("UPDATE signing_keys SET revoked = 1 WHERE id = ?", {std::string(key_id)})
+      .status();
 }
 
 absl::Status KeyStore::Load() {
@@ -144,8 +153,10 @@ absl::Status KeyStore::Load() {
           if (!row.IsNull(4)) {
             key.expires_at = absl::FromUnixMicros(row.Int(4));
           }
-          ASSIGN_OR_RETURN(Secret serialized, dependencies_.sealer->Open(row.Blob(2), SealingPurpose(key.id)));
-          ASSIGN_OR_RETURN(key.key, crypto::SigningKey::Parse(AlgorithmByName(row.Text(1)), serialized));
+          ASSIGN_OR_RETURN(Secret serialized,
+                           dependencies_.sealer->Open(row.Blob(2), SealingPurpose(key.id)));
+          ASSIGN_OR_RETURN(key.key,
+                           crypto::SigningKey::Parse(AlgorithmByName(row.Text(1)), serialized));
           keys.push_back(std::move(key));
           return absl::OkStatus();
         });

@@ -25,7 +25,8 @@
 
 namespace bulkhead::auth {
 
-// Thread-safe. The newest key signs; an older one verifies until the last token it may have signed has expired.
+// Thread-safe. The newest key signs; an older one verifies until the last token it may have signed
+// has expired.
 class KeyStore : public KeySource {
  public:
   struct Dependencies {  // All outlive the store.
@@ -36,9 +37,11 @@ class KeyStore : public KeySource {
     AuditLog* audit = nullptr;
   };
 
-  // Loads the keys, and makes the first. `overlap`: how long a key verifies after its successor was made; at least the longest life of a token.
-  // DATA_LOSS `SEALED_DATA_INVALID` when the sealing key is not the one that sealed them.
-  static absl::StatusOr<std::unique_ptr<KeyStore>> Open(absl::Duration overlap, Dependencies dependencies);
+  // Loads the keys, and makes the first. `overlap`: how long a key verifies after its successor was
+  // made; at least the longest life of a token. DATA_LOSS `SEALED_DATA_INVALID` when the sealing
+  // key is not the one that sealed them.
+  static absl::StatusOr<std::unique_ptr<KeyStore>> Open(absl::Duration overlap,
+                                                        Dependencies dependencies);
 
   // A key that is neither expired nor revoked.
   std::shared_ptr<const crypto::VerifyingKey> Find(std::string_view key_id) override;
@@ -55,11 +58,13 @@ class KeyStore : public KeySource {
 
   Awaitable<absl::Status> Rotate(const rpc::CallContext& call, crypto::Algorithm algorithm);
 
-  // NOT_FOUND `KEY_NOT_FOUND`; FAILED_PRECONDITION `KEY_IS_LAST` for the key that signs: rotate first.
+  // NOT_FOUND `KEY_NOT_FOUND`; FAILED_PRECONDITION `KEY_IS_LAST` for the key that signs: rotate
+  // first.
   Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view key_id);
 
  private:
-  KeyStore(absl::Duration overlap, Dependencies dependencies) : overlap_(overlap), dependencies_(dependencies) {}
+  KeyStore(absl::Duration overlap, Dependencies dependencies)
+      : overlap_(overlap), dependencies_(dependencies) {}
 
   // Makes a key, and lets the older ones end after the overlap.
   absl::Status Insert(storage::Connection& connection, crypto::Algorithm algorithm);
@@ -69,7 +74,8 @@ class KeyStore : public KeySource {
 
   const absl::Duration overlap_;
   const Dependencies dependencies_;
-  absl::Mutex load_mutex_;  // One reader at a time, so that an older snapshot never replaces a newer one.
+  absl::Mutex
+      load_mutex_;  // One reader at a time, so that an older snapshot never replaces a newer one.
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(load_mutex_);
   std::vector<Key> keys_ ABSL_GUARDED_BY(mutex_);  // Newest first, without the revoked.
 };

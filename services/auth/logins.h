@@ -12,7 +12,8 @@ namespace bulkhead::auth {
 // 3 to 64 of [a-z0-9._@+-].
 inline bool IsLogin(std::string_view login) {
   return login.size() >= 3 && login.size() <= 64 && absl::c_all_of(login, [](char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || std::string_view("._@+-").find(c) != std::string_view::npos;
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) ||
+                  std::string_view("._@+-").find(c) != std::string_view::npos;
          });
 }
 

@@ -1,4 +1,5 @@
-// Passwords at rest: scrypt (RFC 7914), with its parameters beside each hash so that they can be raised later.
+// Passwords at rest: scrypt (RFC 7914), with its parameters beside each hash so that they can be
+// raised later.
 #ifndef SERVICES_AUTH_PASSWORD_HASHER_H_
 #define SERVICES_AUTH_PASSWORD_HASHER_H_
 
@@ -24,14 +25,16 @@ class PasswordHasher {
   // "scrypt$n$r$p$salt$hash".
   Awaitable<absl::StatusOr<std::string>> Hash(const Secret& password);
 
-  // Whether `password` belongs to `stored`. Without a stored hash (an unknown login) the answer is false, after the same work.
-  // DATA_LOSS `PASSWORD_HASH_MALFORMED` when `stored` is none of ours.
-  Awaitable<absl::StatusOr<bool>> Verify(const Secret& password, const std::optional<std::string>& stored);
+  // Whether `password` belongs to `stored`. Without a stored hash (an unknown login) the answer is
+  // false, after the same work. DATA_LOSS `PASSWORD_HASH_MALFORMED` when `stored` is none of ours.
+  Awaitable<absl::StatusOr<bool>> Verify(const Secret& password,
+                                         const std::optional<std::string>& stored);
 
   // True when `stored` was made with other parameters than today's.
   bool NeedsRehash(const std::string& stored) const;
 
-  // Hashes computed so far: a measure of load, and how tests see that an unknown login costs as much as a known one.
+  // Hashes computed so far: a measure of load, and how tests see that an unknown login costs as
+  // much as a known one.
   int64_t hashes() const { return hashes_.load(std::memory_order_relaxed); }
 
  private:

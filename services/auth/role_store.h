@@ -26,11 +26,13 @@ struct Role {
 // `member`: everything that a user needs for his own things. `admin`: everything.
 const std::vector<Role>& BuiltInRoles();
 
-// What a run may do at most, whatever its user may: no sessions, no passwords, no approvals of its own requests.
+// What a run may do at most, whatever its user may: no sessions, no passwords, no approvals of its
+// own requests.
 const std::vector<std::string>& RunPermissions();
 
 // The patterns that grant what both sides grant.
-std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a, absl::Span<const std::string> b);
+std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a,
+                                              absl::Span<const std::string> b);
 
 // Within one transaction or snapshot: lives as long as `connection` is at hand.
 class RoleStore {

@@ -20,8 +20,10 @@
 namespace bulkhead::auth {
 namespace {
 
-absl::Status RoleError(absl::StatusCode code, std::string_view reason, std::string_view id, std::string_view what) {
-  return AuthError(code, absl::StrCat("the role '", id, "' ", what), reason, {{"role", std::string(id)}});
+absl::Status RoleError(absl::StatusCode code, std::string_view reason, std::string_view id,
+                       std::string_view what) {
+  return AuthError(code, absl::StrCat("the role '", id, "' ", what), reason,
+                   {{"role", std::string(id)}});
 }
 
 absl::Status ValidatePatterns(const Role& role) {
@@ -38,7 +40,8 @@ absl::Status RequireChangeable(storage::Connection& connection, std::string_view
     return RoleError(absl::StatusCode::kNotFound, "ROLE_NOT_FOUND", id, "does not exist");
   }
   if (role->built_in) {
-    return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_BUILT_IN", id, "comes with the platform and stays");
+    return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_BUILT_IN", id,
+                     "comes with the platform and stays");
   }
   return absl::OkStatus();
 }
@@ -97,7 +100,8 @@ Awaitable<absl::Status> Roles::Delete(const rpc::CallContext& call, std::string_
     RETURN_IF_ERROR(RequireChangeable(connection, id));
     ASSIGN_OR_RETURN(bool used, UserStore(connection).IsRoleInUseAcrossUsers(id));
     if (used) {
-      return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_IN_USE", id, "is given to users: take it from them");
+      return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_IN_USE", id,
+                       "is given to users: take it from them");
     }
     RETURN_IF_ERROR(RoleStore(connection).Delete(id));
     return audit_->Append(connection, entry);
@@ -105,7 +109,8 @@ Awaitable<absl::Status> Roles::Delete(const rpc::CallContext& call, std::string_
   co_return co_await database_->Write(std::move(write));
 }
 
-Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& call, std::string_view permission,
+Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& call,
+                                                      std::string_view permission,
                                                       std::string_view resource) {
   CO_RETURN_IF_ERROR(ValidatePermissionPattern(permission));
   if (absl::StrContains(permission, '*')) {
@@ -113,11 +118,13 @@ Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& ca
                         "PERMISSION_MALFORMED", {{"permission", std::string(permission)}});
   }
   AuditEntry entry = AuditLog::Describe(
-      call, "permission.check", resource.empty() ? std::string(permission) : absl::StrCat(permission, " ", resource));
+      call, "permission.check",
+      resource.empty() ? std::string(permission) : absl::StrCat(permission, " ", resource));
   if (BelongsToAnother(*call.user, resource)) {
     co_return co_await audit_->Refuse(
-        std::move(entry), AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", resource),
-                                    "RESOURCE_NOT_FOUND", {{"resource", std::string(resource)}}));
+        std::move(entry),
+        AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", resource),
+                  "RESOURCE_NOT_FOUND", {{"resource", std::string(resource)}}));
   }
   CO_ASSIGN_OR_RETURN(Answer answer, Explain(*call.user, permission));
   entry.allowed = answer.granted;
@@ -132,14 +139,17 @@ absl::StatusOr<Roles::Answer> Roles::Explain(const UserContext& user, std::strin
   Answer answer;
   for (const std::string& pattern : user.permissions()) {
     if (IsGranted({pattern}, permission)) {
-      answer = {.granted = true, .pattern = pattern, .explanation = absl::StrCat("this token grants `", pattern, "`")};
+      answer = {.granted = true,
+                .pattern = pattern,
+                .explanation = absl::StrCat("this token grants `", pattern, "`")};
       break;
     }
   }
   const std::string roles = absl::StrJoin(user.roles(), ", ");
   if (!answer.granted) {
-    answer.explanation = user.run().empty() ? absl::StrCat("no role of yours grants it: ", roles)
-                                            : absl::StrCat("the token of ", user.run(), " does not grant it");
+    answer.explanation = user.run().empty()
+                             ? absl::StrCat("no role of yours grants it: ", roles)
+                             : absl::StrCat("the token of ", user.run(), " does not grant it");
     return answer;
   }
   RETURN_IF_ERROR(database_->Read([&](storage::Connection& connection) -> absl::Status {

@@ -27,7 +27,8 @@ class Roles {
 
   // ALREADY_EXISTS `ROLE_EXISTS`; INVALID_ARGUMENT `PERMISSION_MALFORMED`.
   Awaitable<absl::StatusOr<Role>> Create(const rpc::CallContext& call, Role role);
-  // NOT_FOUND `ROLE_NOT_FOUND`; FAILED_PRECONDITION `ROLE_BUILT_IN`; INVALID_ARGUMENT `PERMISSION_MALFORMED`.
+  // NOT_FOUND `ROLE_NOT_FOUND`; FAILED_PRECONDITION `ROLE_BUILT_IN`; INVALID_ARGUMENT
+  // `PERMISSION_MALFORMED`.
   Awaitable<absl::StatusOr<Role>> Update(const rpc::CallContext& call, Role role);
   // NOT_FOUND `ROLE_NOT_FOUND`; FAILED_PRECONDITION `ROLE_IN_USE`, `ROLE_BUILT_IN`.
   Awaitable<absl::Status> Delete(const rpc::CallContext& call, std::string_view id);
@@ -37,8 +38,9 @@ class Roles {
     std::string pattern;
     std::string explanation;
   };
-  // By the permissions in the caller's token: those are what every service goes by. `resource` may be empty.
-  // INVALID_ARGUMENT `PERMISSION_MALFORMED`; NOT_FOUND `RESOURCE_NOT_FOUND` for a resource of another user.
+  // By the permissions in the caller's token: those are what every service goes by. `resource` may
+  // be empty. INVALID_ARGUMENT `PERMISSION_MALFORMED`; NOT_FOUND `RESOURCE_NOT_FOUND` for a
+  // resource of another user.
   Awaitable<absl::StatusOr<Answer>> Check(const rpc::CallContext& call, std::string_view permission,
                                           std::string_view resource);
 

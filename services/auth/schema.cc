@@ -6,8 +6,7 @@ namespace bulkhead::auth {
 
 std::vector<storage::Migration> Migrations() {
   return {
-      {.name = "users, sessions, keys, roles, audit",
-       .statements = R"sql(
+      {.name = "users, sessions, keys, roles, audit", .statements = R"sql(
 CREATE TABLE users (
   id TEXT PRIMARY KEY,
   login TEXT NOT NULL UNIQUE,

@@ -15,7 +15,8 @@
 namespace bulkhead::auth {
 namespace {
 
-constexpr char kColumns[] = "id, user_id, created_at, refreshed_at, expires_at, revoked_at, client, address";
+constexpr char kColumns[] =
+    "id, user_id, created_at, refreshed_at, expires_at, revoked_at, client, address";
 
 Session ReadSession(const storage::Row& row) {
   Session session{.id = row.Text(0),
@@ -37,32 +38,35 @@ Session ReadSession(const storage::Row& row) {
 absl::Status UserSessions::Insert(const Session& session) {
   return connection_
       .Execute(absl::StrCat("INSERT INTO sessions (", kColumns, ") VALUES (?,?,?,?,?,NULL,?,?)"),
-               {session.id, user_, absl::ToUnixMicros(session.created_at), absl::ToUnixMicros(session.refreshed_at),
-                absl::ToUnixMicros(session.expires_at), session.client, session.address})
+               {session.id, user_, absl::ToUnixMicros(session.created_at),
+                absl::ToUnixMicros(session.refreshed_at), absl::ToUnixMicros(session.expires_at),
+                session.client, session.address})
       .status();
 }
 
 absl::StatusOr<std::optional<Session>> UserSessions::Find(std::string_view id) {
   std::optional<Session> found;
-  RETURN_IF_ERROR(connection_.Query(absl::StrCat("SELECT ", kColumns, " FROM sessions WHERE id = ? AND user_id = ?"),
-                                    {std::string(id), user_}, [&](const storage::Row& row) {
-                                      found = ReadSession(row);
-                                      return absl::OkStatus();
-                                    }));
+  RETURN_IF_ERROR(connection_.Query(
+      absl::StrCat("SELECT ", kColumns, " FROM sessions WHERE id = ? AND user_id = ?"),
+      {std::string(id), user_}, [&](const storage::Row& row) {
+        found = ReadSession(row);
+        return absl::OkStatus();
+      }));
   return found;
 }
 
-absl::StatusOr<std::vector<Session>> UserSessions::List(absl::Time before, std::string_view before_id, int limit) {
+absl::StatusOr<std::vector<Session>> UserSessions::List(absl::Time before,
+                                                        std::string_view before_id, int limit) {
   std::vector<Session> sessions;
   const int64_t micros = before == absl::InfiniteFuture() ? INT64_MAX : absl::ToUnixMicros(before);
-  RETURN_IF_ERROR(connection_.Query(absl::StrCat("SELECT ", kColumns,
-                                                 " FROM sessions WHERE user_id = ? AND (created_at, id) < (?, ?)"
-                                                 " ORDER BY created_at DESC, id DESC LIMIT ?"),
-                                    {user_, micros, std::string(before_id), int64_t{limit}},
-                                    [&](const storage::Row& row) {
-                                      sessions.push_back(ReadSession(row));
-                                      return absl::OkStatus();
-                                    }));
+  RETURN_IF_ERROR(connection_.Query(
+      absl::StrCat("SELECT ", kColumns,
+                   " FROM sessions WHERE user_id = ? AND (created_at, id) < (?, ?)"
+                   " ORDER BY created_at DESC, id DESC LIMIT ?"),
+      {user_, micros, std::string(before_id), int64_t{limit}}, [&](const storage::Row& row) {
+        sessions.push_back(ReadSession(row));
+        return absl::OkStatus();
+      }));
   return sessions;
 }
 
@@ -75,15 +79,17 @@ absl::Status UserSessions::SetRefreshed(std::string_view id, absl::Time when) {
 
 absl::Status UserSessions::Revoke(std::string_view id, absl::Time when) {
   return connection_
-      .Execute("UPDATE sessions SET revoked_at = ? WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
-               {absl::ToUnixMicros(when), std::string(id), user_})
+      .Execute(
+          "UPDATE sessions SET revoked_at = ? WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
+          {absl::ToUnixMicros(when), std::string(id), user_})
       .status();
 }
 
 absl::Status UserSessions::RevokeAll(absl::Time when, std::string_view keep) {
   return connection_
-      .Execute("UPDATE sessions SET revoked_at = ? WHERE user_id = ? AND id <> ? AND revoked_at IS NULL",
-               {absl::ToUnixMicros(when), user_, std::string(keep)})
+      .Execute(
+          "UPDATE sessions SET revoked_at = ? WHERE user_id = ? AND id <> ? AND revoked_at IS NULL",
+          {absl::ToUnixMicros(when), user_, std::string(keep)})
       .status();
 }
 
@@ -96,7 +102,9 @@ absl::Status UserSessions::DeleteExpired(absl::Time before) {
                                " (SELECT id FROM sessions WHERE user_id = ? AND expires_at < ?)",
                                {user_, micros})
                       .status());
-  return connection_.Execute("DELETE FROM sessions WHERE user_id = ? AND expires_at < ?", {user_, micros}).status();
+  return connection_
+      .Execute("DELETE FROM sessions WHERE user_id = ? AND expires_at < ?", {user_, micros})
+      .status();
 }
 
 absl::Status UserSessions::InsertRefreshToken(std::string_view session, std::string_view hash) {
@@ -108,9 +116,10 @@ absl::Status UserSessions::InsertRefreshToken(std::string_view session, std::str
 
 absl::Status UserSessions::SetRefreshTokenUsed(std::string_view hash) {
   return connection_
-      .Execute("UPDATE refresh_tokens SET used = 1 WHERE hash = ?"
-               " AND session_id IN (SELECT id FROM sessions WHERE user_id = ?)",
-               {storage::Blob{std::string(hash)}, user_})
+      .Execute(
+          "UPDATE refresh_tokens SET used = 1 WHERE hash = ?"
+          " AND session_id IN (SELECT id FROM sessions WHERE user_id = ?)",
+          {storage::Blob{std::string(hash)}, user_})
       .status();
 }
 
@@ -121,7 +130,8 @@ absl::StatusOr<std::optional<SessionStore::RefreshToken>> SessionStore::FindRefr
       absl::StrCat("SELECT ", kColumns,
                    ", used FROM sessions JOIN refresh_tokens ON session_id = id WHERE hash = ?"),
       {storage::Blob{std::string(hash)}}, [&](const storage::Row& row) {
-        found = RefreshToken{.hash = std::string(hash), .used = row.Int(8) != 0, .session = ReadSession(row)};
+        found = RefreshToken{
+            .hash = std::string(hash), .used = row.Int(8) != 0, .session = ReadSession(row)};
         return absl::OkStatus();
       }));
   return found;

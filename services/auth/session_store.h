@@ -1,4 +1,5 @@
-// Sessions and their refresh tokens in the database. No decisions: those are made by SignIns, inside one transaction each.
+// Sessions and their refresh tokens in the database. No decisions: those are made by SignIns,
+// inside one transaction each.
 #ifndef SERVICES_AUTH_SESSION_STORE_H_
 #define SERVICES_AUTH_SESSION_STORE_H_
 
@@ -31,8 +32,10 @@ class UserSessions {
   absl::Status Insert(const Session& session);
   // nullopt for another user's.
   absl::StatusOr<std::optional<Session>> Find(std::string_view id);
-  // Newest first: those that began before `before`, or in the same microsecond with a smaller id than `before_id`.
-  absl::StatusOr<std::vector<Session>> List(absl::Time before, std::string_view before_id, int limit);
+  // Newest first: those that began before `before`, or in the same microsecond with a smaller id
+  // than `before_id`.
+  absl::StatusOr<std::vector<Session>> List(absl::Time before, std::string_view before_id,
+                                            int limit);
   absl::Status SetRefreshed(std::string_view id, absl::Time when);
   // Keeps the time of an earlier revocation.
   absl::Status Revoke(std::string_view id, absl::Time when);
@@ -48,7 +51,8 @@ class UserSessions {
 
  private:
   friend class SessionStore;
-  UserSessions(storage::Connection& connection, std::string_view user) : connection_(connection), user_(user) {}
+  UserSessions(storage::Connection& connection, std::string_view user)
+      : connection_(connection), user_(user) {}
 
   storage::Connection& connection_;
   const std::string user_;

@@ -20,7 +20,8 @@ std::string AddressKey(std::string_view address) { return absl::StrCat("address 
 
 }  // namespace
 
-SignInThrottle::SignInThrottle(Options options, const Clock* clock) : options_(options), clock_(clock) {}
+SignInThrottle::SignInThrottle(Options options, const Clock* clock)
+    : options_(options), clock_(clock) {}
 
 absl::Status SignInThrottle::Begin(std::string_view login, std::string_view address) {
   absl::MutexLock lock(mutex_);
@@ -32,9 +33,13 @@ absl::Status SignInThrottle::Begin(std::string_view login, std::string_view addr
     wait = std::max(wait, Remaining(address_key, options_.free_failures_by_address, now));
   }
   if (wait > absl::ZeroDuration()) {
-    return MakeError(absl::StatusCode::kResourceExhausted,
-                     absl::StrCat("too many failed sign-ins: try again in ", absl::FormatDuration(wait)),
-                     {.domain = "bulkhead.auth", .reason = "SIGN_IN_THROTTLED", .metadata = {}, .retry_after = wait});
+    return MakeError(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("too many failed sign-ins: try again in ", absl::FormatDuration(wait)),
+        {.domain = "bulkhead.auth",
+         .reason = "SIGN_IN_THROTTLED",
+         .metadata = {},
+         .retry_after = wait});
   }
   Count(login_key, now);
   if (!address.empty()) {
@@ -86,7 +91,9 @@ void SignInThrottle::Count(const std::string& key, absl::Time now) {
 }
 
 void SignInThrottle::MakeRoom(absl::Time now) {
-  absl::erase_if(failures_, [&](const auto& entry) { return now - entry.second.last >= options_.forget_after; });
+  absl::erase_if(failures_, [&](const auto& entry) {
+    return now - entry.second.last >= options_.forget_after;
+  });
   if (failures_.size() < options_.capacity) {
     return;
   }

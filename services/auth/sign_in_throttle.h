@@ -15,9 +15,10 @@
 
 namespace bulkhead::auth {
 
-// Counts failed attempts by login and by address. After the free ones each further failure doubles the pause before the next attempt, up to a
-// limit: there is no lock that only an administrator opens, since anybody could lock anybody out with it. An attempt counts as failed
-// from its beginning, so that many at once do not slip through. In memory: a restart forgets. Thread-safe.
+// Counts failed attempts by login and by address. After the free ones each further failure doubles
+// the pause before the next attempt, up to a limit: there is no lock that only an administrator
+// opens, since anybody could lock anybody out with it. An attempt counts as failed from its
+// beginning, so that many at once do not slip through. In memory: a restart forgets. Thread-safe.
 class SignInThrottle {
  public:
   struct Options {
@@ -26,14 +27,14 @@ class SignInThrottle {
     absl::Duration first_pause = absl::Seconds(1);
     absl::Duration longest_pause = absl::Minutes(15);
     absl::Duration forget_after = absl::Hours(1);  // Without a failure.
-    size_t capacity = 100'000;                     // Logins and addresses remembered; the stalest go first.
+    size_t capacity = 100'000;  // Logins and addresses remembered; the stalest go first.
   };
 
   // `clock` outlives the throttle.
   SignInThrottle(Options options, const Clock* clock);
 
-  // RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`, with the time to wait, when login or address must pause; a refused attempt does not count.
-  // `address` may be empty: then only the login counts.
+  // RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`, with the time to wait, when login or address must
+  // pause; a refused attempt does not count. `address` may be empty: then only the login counts.
   absl::Status Begin(std::string_view login, std::string_view address);
 
   // The attempt was no failure: clears the login and takes this attempt back from the address.
@@ -47,7 +48,8 @@ class SignInThrottle {
 
   absl::Duration PauseAfter(int failures, int free) const;
   // How long `key` has to wait yet; not positive when it may go on.
-  absl::Duration Remaining(const std::string& key, int free, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration Remaining(const std::string& key, int free, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Count(const std::string& key, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -34,7 +34,9 @@ absl::Status CredentialsInvalid() {
   return Unauthenticated("login or password is wrong", "CREDENTIALS_INVALID");
 }
 
-absl::Status SessionRevoked() { return Unauthenticated("the session has been revoked: sign in again", "SESSION_REVOKED"); }
+absl::Status SessionRevoked() {
+  return Unauthenticated("the session has been revoked: sign in again", "SESSION_REVOKED");
+}
 
 std::string SessionName(std::string_view user, std::string_view session) {
   return absl::StrCat("users/", user, "/sessions/", session);
@@ -44,10 +46,14 @@ Secret NewRefreshToken() {
   return Secret(absl::WebSafeBase64Escape(crypto::RandomSecret(kRefreshTokenBytes).Reveal()));
 }
 
-// Those who type anything but a login into the field may have typed a password: it is not written down.
-std::string LoginForAudit(std::string_view login) { return IsLogin(login) ? absl::StrCat("logins/", login) : "logins/"; }
+// Those who type anything but a login into the field may have typed a password: it is not written
+// down.
+std::string LoginForAudit(std::string_view login) {
+  return IsLogin(login) ? absl::StrCat("logins/", login) : "logins/";
+}
 
-absl::StatusOr<TokenClaims> ClaimsOf(storage::Connection& connection, const User& user, std::string_view session) {
+absl::StatusOr<TokenClaims> ClaimsOf(storage::Connection& connection, const User& user,
+                                     std::string_view session) {
   TokenClaims claims;
   claims.subject = user.id;
   claims.session = std::string(session);
@@ -72,10 +78,11 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
   }
 
   std::optional<Credentials> credentials;
-  CO_RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(credentials, UserStore(connection).FindByLoginAcrossUsers(login));
-    return absl::OkStatus();
-  }));
+  CO_RETURN_IF_ERROR(
+      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+        ASSIGN_OR_RETURN(credentials, UserStore(connection).FindByLoginAcrossUsers(login));
+        return absl::OkStatus();
+      }));
   std::optional<std::string> stored;
   if (credentials.has_value()) {
     stored = credentials->password_hash;
@@ -130,7 +137,8 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
                      .user = session.user};
 }
 
-Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& call, const Secret& refresh_token) {
+Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& call,
+                                                     const Secret& refresh_token) {
   const std::string old_hash = crypto::Sha256(refresh_token.Reveal());
   Secret new_token = NewRefreshToken();
   const std::string new_hash = crypto::Sha256(new_token.Reveal());
@@ -155,14 +163,17 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& cal
 absl::StatusOr<std::vector<Session>> SignIns::List(std::string_view user, absl::Time before,
                                                    std::string_view before_id, int limit) {
   std::vector<Session> sessions;
-  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(sessions, SessionStore(connection).For(user).List(before, before_id, limit));
-    return absl::OkStatus();
-  }));
+  RETURN_IF_ERROR(
+      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+        ASSIGN_OR_RETURN(sessions,
+                         SessionStore(connection).For(user).List(before, before_id, limit));
+        return absl::OkStatus();
+      }));
   return sessions;
 }
 
-Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session) {
+Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::string_view user,
+                                        std::string_view session) {
   const std::string name = SessionName(user, session);
   AuditEntry entry = AuditLog::Describe(call, "session.revoke", name);
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
@@ -173,8 +184,8 @@ Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::strin
       ASSIGN_OR_RETURN(found, own.Find(session));
     }
     if (!found.has_value()) {
-      return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "SESSION_NOT_FOUND",
-                       {{"session", name}});
+      return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name),
+                       "SESSION_NOT_FOUND", {{"session", name}});
     }
     RETURN_IF_ERROR(own.Revoke(session, dependencies_.clock->Now()));
     return dependencies_.audit->Append(connection, entry);
@@ -187,12 +198,13 @@ Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::strin
 }
 
 Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool keep_current) {
-  const AuditEntry entry =
-      AuditLog::Describe(call, "session.revoke_all", absl::StrCat(call.user->user_name(), "/sessions/-"));
+  const AuditEntry entry = AuditLog::Describe(call, "session.revoke_all",
+                                              absl::StrCat(call.user->user_name(), "/sessions/-"));
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
-    RETURN_IF_ERROR(SessionStore(connection)
-                        .For(call.user->user())
-                        .RevokeAll(dependencies_.clock->Now(), keep_current ? call.user->session() : ""));
+    RETURN_IF_ERROR(
+        SessionStore(connection)
+            .For(call.user->user())
+            .RevokeAll(dependencies_.clock->Now(), keep_current ? call.user->session() : ""));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
@@ -200,7 +212,8 @@ Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool ke
 
 absl::Status SignIns::CheckLive(std::string_view user, std::string_view session) {
   return dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(std::optional<Session> found, SessionStore(connection).For(user).Find(session));
+    ASSIGN_OR_RETURN(std::optional<Session> found,
+                     SessionStore(connection).For(user).Find(session));
     if (!found.has_value() || found->revoked_at.has_value()) {
       return SessionRevoked();
     }
@@ -213,12 +226,14 @@ absl::Status SignIns::RequireLive(const UserContext& user) {
   return user.is_service() ? absl::OkStatus() : CheckLive(user.user(), user.session());
 }
 
-absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
+absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connection& connection,
+                                                                 AuditEntry entry,
                                                                  std::string_view old_hash,
                                                                  std::string_view new_hash) {
   Refreshed result;
   SessionStore sessions(connection);
-  ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token, sessions.FindRefreshTokenAcrossUsers(old_hash));
+  ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token,
+                   sessions.FindRefreshTokenAcrossUsers(old_hash));
   if (!token.has_value()) {
     result.refusal = Unauthenticated("the refresh token is not known", "REFRESH_TOKEN_INVALID");
   } else {
@@ -248,14 +263,17 @@ absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connec
   return result;
 }
 
-// Revokes the session of a token that is used a second time: one of the two who had it stole it (RFC 9700 section 4.14).
-absl::Status SignIns::RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token) {
+// Revokes the session of a token that is used a second time: one of the two who had it stole it
+// (RFC 9700 section 4.14).
+absl::Status SignIns::RefuseRefresh(storage::Connection& connection,
+                                    const SessionStore::RefreshToken& token) {
   const Session& session = token.session;
   const absl::Time now = dependencies_.clock->Now();
   if (token.used) {
     RETURN_IF_ERROR(SessionStore(connection).For(session.user).Revoke(session.id, now));
-    return Unauthenticated("the refresh token was used before: the session is revoked, sign in again",
-                           "REFRESH_TOKEN_REUSED");
+    return Unauthenticated(
+        "the refresh token was used before: the session is revoked, sign in again",
+        "REFRESH_TOKEN_REUSED");
   }
   if (session.revoked_at.has_value()) {
     return SessionRevoked();
@@ -277,7 +295,8 @@ absl::Status SignIns::BeginSession(storage::Connection& connection, const Sessio
 
 IssuedToken SignIns::IssueAccess(TokenClaims claims, absl::Time session_end) const {
   absl::Duration left = session_end - dependencies_.clock->Now();
-  return dependencies_.issuer->Issue(std::move(claims), std::min(options_.access_token_lifetime, left));
+  return dependencies_.issuer->Issue(std::move(claims),
+                                     std::min(options_.access_token_lifetime, left));
 }
 
 }  // namespace bulkhead::auth

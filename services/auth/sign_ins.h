@@ -26,7 +26,8 @@
 
 namespace bulkhead::auth {
 
-// The longest that a run token may live. Sessions are remembered as long after their end, and keys verify as long after their rotation.
+// The longest that a run token may live. Sessions are remembered as long after their end, and keys
+// verify as long after their rotation.
 inline constexpr absl::Duration kMaxRunTokenLifetime = absl::Hours(24 * 7);
 
 // What a sign-in or a refresh gives.
@@ -55,41 +56,50 @@ class SignIns {
     AuditLog* audit = nullptr;
   };
 
-  SignIns(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
+  SignIns(Options options, Dependencies dependencies)
+      : options_(options), dependencies_(dependencies) {}
 
-  // UNAUTHENTICATED `CREDENTIALS_INVALID` (the same for an unknown login, a wrong password and a disabled user, after the same work);
-  // RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`.
-  Awaitable<absl::StatusOr<SignedIn>> SignIn(const rpc::CallContext& call, std::string login, const Secret& password);
+  // UNAUTHENTICATED `CREDENTIALS_INVALID` (the same for an unknown login, a wrong password and a
+  // disabled user, after the same work); RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`.
+  Awaitable<absl::StatusOr<SignedIn>> SignIn(const rpc::CallContext& call, std::string login,
+                                             const Secret& password);
 
-  // UNAUTHENTICATED `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED` (and the session is revoked), `SESSION_EXPIRED`, `SESSION_REVOKED`.
-  Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call, const Secret& refresh_token);
+  // UNAUTHENTICATED `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED` (and the session is revoked),
+  // `SESSION_EXPIRED`, `SESSION_REVOKED`.
+  Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call,
+                                              const Secret& refresh_token);
 
   // The caller's sessions; see UserSessions::List.
-  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before, std::string_view before_id,
-                                            int limit);
+  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before,
+                                            std::string_view before_id, int limit);
 
   // NOT_FOUND `SESSION_NOT_FOUND`, also for another user's.
-  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session);
+  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user,
+                                 std::string_view session);
 
   // All of the caller's, or all but the one that asks.
   Awaitable<absl::Status> RevokeAll(const rpc::CallContext& call, bool keep_current);
 
-  // UNAUTHENTICATED `SESSION_REVOKED` when the session was revoked or its user disabled or deleted. An access token outlives its
-  // session's end by minutes; where that is too long, ask here.
+  // UNAUTHENTICATED `SESSION_REVOKED` when the session was revoked or its user disabled or deleted.
+  // An access token outlives its session's end by minutes; where that is too long, ask here.
   absl::Status CheckLive(std::string_view user, std::string_view session);
   // The same for whoever calls the auth service itself; services have no session.
   absl::Status RequireLive(const UserContext& user);
 
  private:
-  // The outcome of a refresh's transaction: a refusal is no error there, since what it revokes must be committed.
+  // The outcome of a refresh's transaction: a refusal is no error there, since what it revokes must
+  // be committed.
   struct Refreshed {
     absl::Status refusal;
     TokenClaims claims;
   };
   absl::StatusOr<Refreshed> RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
-                                                 std::string_view old_hash, std::string_view new_hash);
-  absl::Status RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token);
-  absl::Status BeginSession(storage::Connection& connection, const Session& session, std::string_view refresh_hash);
+                                                 std::string_view old_hash,
+                                                 std::string_view new_hash);
+  absl::Status RefuseRefresh(storage::Connection& connection,
+                             const SessionStore::RefreshToken& token);
+  absl::Status BeginSession(storage::Connection& connection, const Session& session,
+                            std::string_view refresh_hash);
   IssuedToken IssueAccess(TokenClaims claims, absl::Time session_end) const;
 
   const Options options_;

@@ -55,19 +55,24 @@ class TokenExchange {
     absl::Duration lifetime;
     std::vector<std::string> permissions;  // All that are possible when empty.
   };
-  // UNAUTHENTICATED with a `TOKEN_...` reason or `SESSION_REVOKED`; PERMISSION_DENIED `SERVICE_ONLY`; NOT_FOUND `RESOURCE_NOT_FOUND` for a run
-  // that is not the subject's; INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`.
-  Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call, const Request& request);
+  // UNAUTHENTICATED with a `TOKEN_...` reason or `SESSION_REVOKED`; PERMISSION_DENIED
+  // `SERVICE_ONLY`; NOT_FOUND `RESOURCE_NOT_FOUND` for a run that is not the subject's;
+  // INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`.
+  Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call,
+                                                  const Request& request);
 
   // UNAUTHENTICATED `SERVICE_CREDENTIALS_INVALID`, after the same work for an unknown service.
-  Awaitable<absl::StatusOr<IssuedToken>> IssueForService(const rpc::CallContext& call, std::string_view service,
+  Awaitable<absl::StatusOr<IssuedToken>> IssueForService(const rpc::CallContext& call,
+                                                         std::string_view service,
                                                          const Secret& secret);
 
-  // The claims of a token that is good now; nullopt when it is not. An error only when that cannot be told.
+  // The claims of a token that is good now; nullopt when it is not. An error only when that cannot
+  // be told.
   absl::StatusOr<std::optional<TokenClaims>> Introspect(const RawToken& token);
 
  private:
-  absl::StatusOr<IssuedToken> TryExchange(const rpc::CallContext& call, const Request& request, AuditEntry& entry);
+  absl::StatusOr<IssuedToken> TryExchange(const rpc::CallContext& call, const Request& request,
+                                          AuditEntry& entry);
 
   const Options options_;
   const Dependencies dependencies_;

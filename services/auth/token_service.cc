@@ -83,8 +83,8 @@ absl::StatusOr<crypto::Algorithm> ParseAlgorithm(std::string_view name) {
   if (name == crypto::AlgorithmName(crypto::Algorithm::kEs256)) {
     return crypto::Algorithm::kEs256;
   }
-  return AuthError(absl::StatusCode::kInvalidArgument, "keys are made for EdDSA or ES256", "ALGORITHM_UNKNOWN",
-                   {{"algorithm", std::string(name)}});
+  return AuthError(absl::StatusCode::kInvalidArgument, "keys are made for EdDSA or ES256",
+                   "ALGORITHM_UNKNOWN", {{"algorithm", std::string(name)}});
 }
 
 class TokenServiceImpl final : public v1::TokenService::CallbackService {
@@ -92,56 +92,65 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
   TokenServiceImpl(Edge edge, TokenExchange* exchange, KeyStore* keys)
       : edge_(edge), exchange_(exchange), keys_(keys) {}
 
-  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context, const v1::GetKeySetRequest* request,
-                                    v1::KeySet* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
+  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context,
+                                      const v1::GetKeySetRequest* request,
+                                      v1::KeySet* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request,
+                           response, std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
   }
 
-  grpc::ServerUnaryReactor* IssueServiceToken(grpc::CallbackServerContext* context, const v1::IssueServiceTokenRequest* request,
-                                    v1::IssuedToken* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnIssueServiceToken, this));
+  grpc::ServerUnaryReactor* IssueServiceToken(grpc::CallbackServerContext* context,
+                                              const v1::IssueServiceTokenRequest* request,
+                                              v1::IssuedToken* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context,
+                           request, response,
+                           std::bind_front(&TokenServiceImpl::OnIssueServiceToken, this));
   }
 
-  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context, const v1::ExchangeTokenRequest* request,
-                                    v1::IssuedToken* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
+  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context,
+                                          const v1::ExchangeTokenRequest* request,
+                                          v1::IssuedToken* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request,
+                         response, std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
   }
 
-  grpc::ServerUnaryReactor* IntrospectToken(grpc::CallbackServerContext* context, const v1::IntrospectTokenRequest* request,
-                                    v1::IntrospectTokenResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
+  grpc::ServerUnaryReactor* IntrospectToken(grpc::CallbackServerContext* context,
+                                            const v1::IntrospectTokenRequest* request,
+                                            v1::IntrospectTokenResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request,
+                         response, std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
   }
 
-  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context, const v1::RotateKeysRequest* request,
-                                    v1::KeySet* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
+  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context,
+                                       const v1::RotateKeysRequest* request,
+                                       v1::KeySet* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request,
+                         response, std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
   }
 
-  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context, const v1::RevokeKeyRequest* request,
-                                    Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
+  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context,
+                                      const v1::RevokeKeyRequest* request,
+                                      Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request,
+                         response, std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&, const v1::GetKeySetRequest&) {
+  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&,
+                                                    const v1::GetKeySetRequest&) {
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(const rpc::CallContext& call,
-                                                                 const v1::IssueServiceTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(
+      const rpc::CallContext& call, const v1::IssueServiceTokenRequest& request) {
     const Secret secret(request.secret());
-    CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->IssueForService(call, request.service(), secret));
+    CO_ASSIGN_OR_RETURN(IssuedToken issued,
+                        co_await exchange_->IssueForService(call, request.service(), secret));
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(const rpc::CallContext& call,
-                                                             const v1::ExchangeTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(
+      const rpc::CallContext& call, const v1::ExchangeTokenRequest& request) {
     CO_ASSIGN_OR_RETURN(OwnedName run, ParseOwnedName("runs", request.run()));
     const TokenExchange::Request exchange{
         .subject = RawToken(request.subject_token()),
@@ -153,9 +162,10 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(const rpc::CallContext&,
-                                                                           const v1::IntrospectTokenRequest& request) {
-    CO_ASSIGN_OR_RETURN(std::optional<TokenClaims> claims, exchange_->Introspect(RawToken(request.token())));
+  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(
+      const rpc::CallContext&, const v1::IntrospectTokenRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::optional<TokenClaims> claims,
+                        exchange_->Introspect(RawToken(request.token())));
     co_return claims.has_value() ? ToProto(*claims) : v1::IntrospectTokenResponse();
   }
 
@@ -166,7 +176,8 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call, const v1::RevokeKeyRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call,
+                                               const v1::RevokeKeyRequest& request) {
     CO_RETURN_IF_ERROR(co_await keys_->Revoke(call, request.kid()));
     co_return Empty();
   }

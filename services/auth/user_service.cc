@@ -17,8 +17,8 @@
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
-#include "services/auth/page_token.h"
 #include "services/auth/proto_time.h"
+#include "services/common/paging/page_token.h"
 #include "services/common/status/macros.h"
 
 namespace bulkhead::auth {
@@ -53,14 +53,15 @@ absl::StatusOr<Accounts::Change> ParseChange(const v1::UpdateUserRequest& reques
         change.roles->push_back(std::move(role));
       }
     } else {
-      return AuthError(absl::StatusCode::kInvalidArgument,
-                       absl::StrCat("'", path, "' cannot be updated: display_name, disabled and roles can"),
-                       "FIELD_NOT_UPDATABLE", {{"field", path}});
+      return AuthError(
+          absl::StatusCode::kInvalidArgument,
+          absl::StrCat("'", path, "' cannot be updated: display_name, disabled and roles can"),
+          "FIELD_NOT_UPDATABLE", {{"field", path}});
     }
   }
   if (request.update_mask().paths().empty()) {
-    return AuthError(absl::StatusCode::kInvalidArgument, "the update mask names no field", "FIELD_NOT_UPDATABLE",
-                     {{"field", ""}});
+    return AuthError(absl::StatusCode::kInvalidArgument, "the update mask names no field",
+                     "FIELD_NOT_UPDATABLE", {{"field", ""}});
   }
   return change;
 }
@@ -69,44 +70,51 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
  public:
   UserServiceImpl(Edge edge, Accounts* accounts) : edge_(edge), accounts_(accounts) {}
 
-  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
+  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context,
+                                    const v1::GetUserRequest* request,
                                     v1::User* response) override {
     return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/GetUser", context, request, response,
                          std::bind_front(&UserServiceImpl::OnGetUser, this));
   }
 
-  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
-                                    v1::ListUsersResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnListUsers, this));
+  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context,
+                                      const v1::ListUsersRequest* request,
+                                      v1::ListUsersResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request,
+                         response, std::bind_front(&UserServiceImpl::OnListUsers, this));
   }
 
-  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context, const v1::CreateUserRequest* request,
-                                    v1::User* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnCreateUser, this));
+  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context,
+                                       const v1::CreateUserRequest* request,
+                                       v1::User* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request,
+                           response, std::bind_front(&UserServiceImpl::OnCreateUser, this));
   }
 
-  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context, const v1::UpdateUserRequest* request,
-                                    v1::User* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnUpdateUser, this));
+  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context,
+                                       const v1::UpdateUserRequest* request,
+                                       v1::User* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request,
+                         response, std::bind_front(&UserServiceImpl::OnUpdateUser, this));
   }
 
-  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
-                                    Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnDeleteUser, this));
+  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context,
+                                       const v1::DeleteUserRequest* request,
+                                       Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request,
+                         response, std::bind_front(&UserServiceImpl::OnDeleteUser, this));
   }
 
-  grpc::ServerUnaryReactor* ChangePassword(grpc::CallbackServerContext* context, const v1::ChangePasswordRequest* request,
-                                    Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnChangePassword, this));
+  grpc::ServerUnaryReactor* ChangePassword(grpc::CallbackServerContext* context,
+                                           const v1::ChangePasswordRequest* request,
+                                           Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request,
+                         response, std::bind_front(&UserServiceImpl::OnChangePassword, this));
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call,
+                                                const v1::GetUserRequest& request) {
     std::string id = call.user->user();
     if (request.name() != "users/me") {
       CO_ASSIGN_OR_RETURN(id, ParseName("users", request.name()));
@@ -115,8 +123,8 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(const rpc::CallContext&,
-                                                               const v1::ListUsersRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(
+      const rpc::CallContext&, const v1::ListUsersRequest& request) {
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string after, DecodePageToken("ListUsers", request.page_token()));
     CO_ASSIGN_OR_RETURN(std::vector<User> users, accounts_->ListAcrossUsers(after, size));
@@ -130,7 +138,8 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call, const v1::CreateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call,
+                                                   const v1::CreateUserRequest& request) {
     const Accounts::Registration registration{.login = request.login(),
                                               .password = Secret(request.password()),
                                               .display_name = request.display_name(),
@@ -139,14 +148,16 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call,
+                                                   const v1::UpdateUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.user().name()));
     CO_ASSIGN_OR_RETURN(Accounts::Change change, ParseChange(request));
     CO_ASSIGN_OR_RETURN(User user, co_await accounts_->Update(call, id, change));
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call,
+                                                const v1::DeleteUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
     CO_RETURN_IF_ERROR(co_await accounts_->Delete(call, id));
     co_return Empty();

@@ -1,4 +1,5 @@
-// Users and roles in the database. No decisions: those are made by Accounts and SignIns, inside one transaction each.
+// Users and roles in the database. No decisions: those are made by Accounts and SignIns, inside one
+// transaction each.
 #ifndef SERVICES_AUTH_USER_STORE_H_
 #define SERVICES_AUTH_USER_STORE_H_
 
@@ -30,7 +31,8 @@ struct Credentials {
   std::string request_id;  // Of the registration.
 };
 
-// Within one transaction or snapshot: lives as long as `connection` is at hand. A user is the owner of his own row, so methods take his id.
+// Within one transaction or snapshot: lives as long as `connection` is at hand. A user is the owner
+// of his own row, so methods take his id.
 class UserStore {
  public:
   explicit UserStore(storage::Connection& connection) : connection_(connection) {}
@@ -50,13 +52,15 @@ class UserStore {
   absl::StatusOr<bool> IsRoleInUseAcrossUsers(std::string_view role);
 
  private:
-  absl::StatusOr<std::vector<Credentials>> Select(std::string_view where, std::vector<storage::Value> values);
+  absl::StatusOr<std::vector<Credentials>> Select(std::string_view where,
+                                                  std::vector<storage::Value> values);
   absl::Status InsertRoles(const User& user);
 
   storage::Connection& connection_;
 };
 
-// NOT_FOUND `USER_NOT_FOUND` that names `name`: for one who is not there, and for one whom the caller may not see.
+// NOT_FOUND `USER_NOT_FOUND` that names `name`: for one who is not there, and for one whom the
+// caller may not see.
 absl::Status UserNotFound(std::string_view name);
 
 }  // namespace bulkhead::auth
