@@ -1,0 +1,490 @@
+#include "services/gateway/api.h"
+
+#include <algorithm>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "boost/asio/this_coro.hpp"
+#include "bulkhead/agent/v1/run_service.pb.h"
+#include "bulkhead/auth/v1/session_service.pb.h"
+#include "bulkhead/notifier/v1/event_service.pb.h"
+#include "bulkhead/tool/v1/file_service.pb.h"
+#include "bulkhead/tool/v1/tool_service.pb.h"
+#include "services/common/rpc/metadata.h"
+#include "services/common/runtime/channel.h"
+#include "services/common/runtime/executor.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+#include "services/gateway/frame_codec.h"
+#include "services/gateway/static_page.h"
+#include "services/gateway/task_group.h"
+
+namespace bulkhead::gateway {
+namespace {
+
+namespace pb = ::google::protobuf;
+
+constexpr absl::Duration kRpcTimeout = absl::Seconds(30);
+constexpr absl::Duration kToolTimeout = absl::Minutes(15);
+constexpr absl::Duration kReadyTimeout = absl::Seconds(2);
+// Half of what FileService takes at once; two of them are held.
+constexpr size_t kUploadPiece = 512 * 1024;
+constexpr size_t kBodyPiece = 64 * 1024;
+constexpr size_t kQueuedEvents = 64;
+// Proxies close connections on which nothing moves.
+constexpr absl::Duration kEventStreamKeepAlive = absl::Seconds(15);
+
+// Scripts, styles and connections of the page's own, and nothing else; images also from memory: charts are fetched with the token.
+constexpr char kPagePolicy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+// What users store is never run, even when a browser is made to show it.
+constexpr char kFilePolicy[] = "sandbox; default-src 'none'; frame-ancestors 'none'";
+
+bool IsJson(std::string_view content_type) {
+  const std::string_view type = absl::StripAsciiWhitespace(content_type.substr(0, content_type.find(';')));
+  return absl::EqualsIgnoreCase(type, "application/json");
+}
+
+// The token of "Authorization: Bearer ..."; empty when there is none.
+std::shared_ptr<const RawToken> BearerToken(const HttpRequest& request) {
+  std::string_view value = request.header("authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  if (!absl::StartsWithIgnoreCase(value, kScheme)) {
+    return std::make_shared<const RawToken>();
+  }
+  value.remove_prefix(kScheme.size());
+  return std::make_shared<const RawToken>(std::string(absl::StripAsciiWhitespace(value)));
+}
+
+HttpResponse JsonResponse(std::string json) {
+  HttpResponse response;
+  response.body = std::move(json);
+  return response;
+}
+
+// RFC 8187: what is not an attr-char is percent-encoded.
+std::string AttachmentHeader(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  std::string header = "attachment; filename*=UTF-8''";
+  for (const char c : name) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_') {
+      header.push_back(c);
+    } else {
+      absl::StrAppendFormat(&header, "%%%02X", static_cast<unsigned char>(c));
+    }
+  }
+  return header;
+}
+
+// One message of a subscription in the event-stream format. https://html.spec.whatwg.org/multipage/server-sent-events.html
+std::string ToServerSentEvent(const notifier::v1::SubscribeResponse& message) {
+  if (message.has_event()) {
+    const std::string id =
+        message.event().sequence() == 0 ? "" : absl::StrCat("id: ", message.event().sequence(), "\n");
+    return absl::StrCat(id, "event: ", message.event().type(), "\ndata: ", ToJson(message.event()), "\n\n");
+  }
+  if (message.has_gap()) {
+    return absl::StrCat("event: gap\ndata: ", ToJson(message.gap()), "\n\n");
+  }
+  return absl::StrCat("event: caught_up\ndata: ", ToJson(message.caught_up()), "\n\n");
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Api>> Api::Create(Options options, Dependencies dependencies) {
+  ASSIGN_OR_RETURN(std::vector<RpcShape> shapes, ResolveRoutes());
+  return std::shared_ptr<Api>(new Api(std::move(options), std::move(dependencies), std::move(shapes)));
+}
+
+Api::Api(Options options, Dependencies dependencies, std::vector<RpcShape> shapes)
+    : options_(std::move(options)),
+      dependencies_(std::move(dependencies)),
+      shapes_(std::move(shapes)),
+      router_([] {
+        std::vector<Router::Pattern> patterns;
+        for (const Route& route : Routes()) {
+          patterns.push_back({.method = route.method, .path = route.path});
+        }
+        return patterns;
+      }()),
+      tickets_({}, dependencies_.clock),
+      sockets_(options_.max_sockets_per_user) {}
+
+rpc::CallContext Api::AnonymousCall(const HttpRequest& request) {
+  rpc::CallContext call;
+  call.request_id = dependencies_.ids->NewId("request");
+  call.client = rpc::PrintableClient(request.header("user-agent"));
+  call.peer_address = request.peer_address;
+  if (rpc::IsTraceparent(request.header("traceparent"))) {
+    call.traceparent = std::string(request.header("traceparent"));
+  }
+  return call;
+}
+
+Awaitable<absl::StatusOr<rpc::CallContext>> Api::Identify(const HttpRequest& request,
+                                                          std::shared_ptr<const RawToken> token) {
+  absl::StatusOr<VerifiedToken> verified = dependencies_.verifier->Verify(*token);
+  if (ReasonOf(verified.status()) == "TOKEN_KEY_UNKNOWN" && dependencies_.key_refresher != nullptr) {
+    static_cast<void>(co_await dependencies_.key_refresher->RefreshForUnknownKey());
+    verified = dependencies_.verifier->Verify(*token);
+  }
+  CO_RETURN_IF_ERROR(verified.status());
+  rpc::CallContext call = AnonymousCall(request);
+  CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(*verified, {.request_id = call.request_id,
+                                                                    .traceparent = call.traceparent,
+                                                                    .client = call.client}));
+  call.token = std::move(token);
+  co_return call;
+}
+
+Awaitable<void> Api::Handle(HttpExchange& exchange) {
+  const absl::Status status = co_await Dispatch(exchange);
+  if (!status.ok()) {
+    co_await exchange.Respond(ErrorResponse(status));
+  }
+}
+
+Awaitable<absl::Status> Api::Dispatch(HttpExchange& exchange) {
+  const HttpRequest& request = exchange.request();
+  CO_ASSIGN_OR_RETURN(Router::Match match, router_.Find(request.method, request.path));
+  const Route& route = Routes()[match.index];
+  const RpcShape& shape = shapes_[match.index];
+  switch (route.kind) {
+    case RouteKind::kHealth:
+      co_await exchange.Respond(JsonResponse(R"({"status":"ok"})"));
+      co_return absl::OkStatus();
+    case RouteKind::kPage:
+      co_return co_await ServePage(exchange);
+    case RouteKind::kWebSocket:
+      co_return GatewayError(absl::StatusCode::kFailedPrecondition, "UPGRADE_REQUIRED",
+                             "this is a WebSocket: ask for an upgrade");
+    default:
+      break;
+  }
+  Asked asked{.exchange = exchange, .route = route, .shape = shape, .variables = std::move(match.variables)};
+  if (shape.anonymous || route.kind == RouteKind::kReady) {
+    asked.call = AnonymousCall(request);
+  } else {
+    CO_ASSIGN_OR_RETURN(asked.call, co_await Identify(request, BearerToken(request)));
+    asked.variables["me"] = asked.call.user->user();
+  }
+  asked.call.stop = exchange.stop();
+  switch (route.kind) {
+    case RouteKind::kEvents:
+      if (absl::StrContains(request.header("accept"), "text/event-stream")) {
+        co_return co_await ServeEventStream(std::move(asked));
+      }
+      co_return co_await ServeRpc(std::move(asked));
+    case RouteKind::kInvokeTool:
+      co_return co_await ServeInvokeTool(std::move(asked));
+    case RouteKind::kUpload:
+      co_return co_await ServeUpload(std::move(asked));
+    case RouteKind::kDownload:
+      co_return co_await ServeDownload(std::move(asked));
+    case RouteKind::kTicket:
+      co_return co_await ServeTicket(std::move(asked));
+    case RouteKind::kReady:
+      co_return co_await ServeReady(std::move(asked));
+    default:
+      co_return co_await ServeRpc(std::move(asked));
+  }
+}
+
+Awaitable<absl::StatusOr<std::string>> Api::ReadJson(HttpExchange& exchange) {
+  std::string body;
+  while (true) {
+    CO_ASSIGN_OR_RETURN(std::string piece, co_await exchange.ReadBody(kBodyPiece, options_.max_body_bytes));
+    if (piece.empty()) {
+      break;
+    }
+    body += piece;
+  }
+  // A form that another site makes a browser send is never of this type.
+  if (!body.empty() && !IsJson(exchange.request().header("content-type"))) {
+    co_return GatewayError(absl::StatusCode::kInvalidArgument, "MEDIA_TYPE_UNSUPPORTED",
+                           "the body must be sent with Content-Type: application/json");
+  }
+  co_return body;
+}
+
+Awaitable<absl::Status> Api::ServeRpc(Asked asked) {
+  const HttpRequest& http = asked.exchange.request();
+  std::string body;
+  if (http.method == "POST") {
+    CO_ASSIGN_OR_RETURN(body, co_await ReadJson(asked.exchange));
+  }
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<pb::Message> request,
+                      MakeRequest(asked.route, asked.shape,
+                                  {.body = body, .query = &http.query, .variables = &asked.variables}));
+  std::unique_ptr<pb::Message> response(asked.shape.response->New());
+  CO_RETURN_IF_ERROR(
+      co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, *request, response.get()));
+  CloseRevokedSockets(asked);
+  co_await asked.exchange.Respond(JsonResponse(ToJson(*response)));
+  co_return absl::OkStatus();
+}
+
+void Api::CloseRevokedSockets(const Asked& asked) {
+  if (!asked.call.user.has_value()) {
+    return;
+  }
+  const std::string& current = asked.call.user->session();
+  if (asked.route.rpc == "bulkhead.auth.v1.SessionService/RevokeSession") {
+    const std::string& revoked = asked.variables.at("session");
+    sockets_.Revoke(asked.call.user->user(), [&](std::string_view session) { return session == revoked; });
+  } else if (asked.route.rpc == "bulkhead.auth.v1.UserService/ChangePassword" ||
+             asked.route.rpc == "bulkhead.auth.v1.SessionService/RevokeAllSessions") {
+    // Keeps the one that asked: if it was revoked too, its token is refused with the next thing it does.
+    sockets_.Revoke(asked.call.user->user(), [&](std::string_view session) { return session != current; });
+  }
+}
+
+Awaitable<absl::Status> Api::ServeInvokeTool(Asked asked) {
+  CO_ASSIGN_OR_RETURN(std::string body, co_await ReadJson(asked.exchange));
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<pb::Message> request,
+                      MakeRequest(asked.route, asked.shape, {.body = body, .variables = &asked.variables}));
+  tool::v1::Invocation invocation;
+  CO_RETURN_IF_ERROR(co_await dependencies_.backend->InvokeTool(
+      asked.call, kToolTimeout, static_cast<const tool::v1::InvokeToolRequest&>(*request),
+      [&invocation](tool::v1::InvokeToolResponse update) -> Awaitable<absl::Status> {
+        if (update.has_invocation()) {
+          invocation = std::move(*update.mutable_invocation());
+        }
+        co_return absl::OkStatus();
+      }));
+  co_await asked.exchange.Respond(JsonResponse(ToJson(invocation)));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeUpload(Asked asked) {
+  tool::v1::UploadFileRequest request;
+  request.set_name(Expand(asked.route.value, asked.variables));
+  request.set_upload_id(dependencies_.ids->NewId("upload"));
+  tool::v1::UploadFileResponse response;
+  CO_ASSIGN_OR_RETURN(std::string piece, co_await asked.exchange.ReadBody(kUploadPiece, options_.max_upload_bytes));
+  uint64_t offset = 0;
+  while (!request.finish()) {
+    // The last piece is known by nothing coming after it.
+    CO_ASSIGN_OR_RETURN(std::string next, co_await asked.exchange.ReadBody(kUploadPiece, options_.max_upload_bytes));
+    request.set_offset(offset);
+    request.set_finish(next.empty());
+    offset += piece.size();
+    request.set_data(std::exchange(piece, std::move(next)));
+    rpc::CallContext call = asked.call;
+    call.request_id = dependencies_.ids->NewId("request");
+    CO_RETURN_IF_ERROR(
+        co_await dependencies_.backend->Call(std::move(call), asked.route.rpc, kRpcTimeout, request, &response));
+  }
+  co_await asked.exchange.Respond(JsonResponse(ToJson(response.file())));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeDownload(Asked asked) {
+  tool::v1::GetFileRequest get;
+  get.set_name(Expand(asked.route.value, asked.variables));
+  tool::v1::File file;
+  CO_RETURN_IF_ERROR(co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, get, &file));
+
+  HttpResponse head;
+  head.content_type = file.media_type().empty() ? "application/octet-stream" : file.media_type();
+  head.headers["Content-Disposition"] = AttachmentHeader(file.name());
+  head.headers["Content-Security-Policy"] = kFilePolicy;
+  HttpExchange& exchange = asked.exchange;
+  bool begun = false;
+  tool::v1::DownloadFileRequest request;
+  request.set_name(get.name());
+  absl::Status status = co_await dependencies_.backend->DownloadFile(
+      asked.call, request, [&](tool::v1::DownloadFileResponse piece) -> Awaitable<absl::Status> {
+        if (!begun) {
+          begun = true;
+          CO_RETURN_IF_ERROR(co_await exchange.BeginStream(head));
+        }
+        co_return co_await exchange.WriteStream(std::move(*piece.mutable_data()));
+      });
+  if (!begun) {
+    CO_RETURN_IF_ERROR(status);
+    static_cast<void>(co_await exchange.BeginStream(head));  // An empty file.
+  }
+  if (status.ok()) {
+    co_await exchange.EndStream();
+  }
+  co_return absl::OkStatus();  // A download that broke off shows by its missing end.
+}
+
+Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
+  const HttpRequest& http = asked.exchange.request();
+  notifier::v1::SubscribeRequest request;
+  request.set_stream(Expand(asked.route.value, asked.variables));
+  auto query = http.query.find("after");
+  // A browser that reconnects sends the header; it is the newer one.
+  const std::string cursor = !http.header("last-event-id").empty() ? std::string(http.header("last-event-id"))
+                             : query != http.query.end()           ? query->second
+                                                                   : "0";
+  uint64_t after = 0;
+  if (!absl::SimpleAtoi(cursor, &after)) {
+    co_return GatewayError(absl::StatusCode::kInvalidArgument, "QUERY_INVALID",
+                           "the cursor (Last-Event-ID or ?after=) must be a sequence number",
+                           {{"parameter", "after"}});
+  }
+  request.set_after(after);
+
+  Channel<std::string> outgoing(kQueuedEvents);
+  std::stop_source stop;
+  const auto end = [&] {
+    stop.request_stop();
+    outgoing.Close();
+  };
+  std::stop_callback on_gone(asked.exchange.stop(), end);
+  std::stop_callback on_going_away(asked.exchange.going_away(), end);
+  absl::Status status;
+  TaskGroup tasks(co_await boost::asio::this_coro::executor);
+  rpc::CallContext call = asked.call;
+  call.stop = stop.get_token();
+  const auto follow = [&]() -> Awaitable<void> {
+    status = co_await dependencies_.backend->Subscribe(
+        call, request, [&](notifier::v1::SubscribeResponse message) -> Awaitable<absl::Status> {
+          co_return co_await outgoing.Send(ToServerSentEvent(message)) ? absl::OkStatus() : absl::CancelledError();
+        });
+    outgoing.Close();
+  };
+  const auto keep_alive = [&]() -> Awaitable<void> {
+    Clock* clock = dependencies_.clock;
+    const absl::Time expires = call.user->claims().expires_at;
+    while ((co_await SleepUntil(clock, std::min(clock->Now() + kEventStreamKeepAlive, expires), stop.get_token())).ok()) {
+      if (clock->Now() >= expires) {
+        end();
+      }
+      outgoing.TrySend(": keep-alive\n\n");
+    }
+  };
+  tasks.Spawn(follow());
+  std::optional<std::string> piece = co_await outgoing.Receive();
+  const bool begun = piece.has_value();
+  if (begun) {
+    HttpResponse head;
+    head.content_type = "text/event-stream";
+    absl::Status open = co_await asked.exchange.BeginStream(std::move(head));
+    tasks.Spawn(keep_alive());
+    while (open.ok() && piece.has_value()) {
+      open = co_await asked.exchange.WriteStream(*std::move(piece));
+      piece = co_await outgoing.Receive();
+    }
+  }
+  end();
+  co_await tasks.Join();
+  if (!begun) {
+    co_return status.ok() ? absl::CancelledError("the server ends") : status;
+  }
+  if (status.ok()) {
+    static_cast<void>(co_await asked.exchange.WriteStream("event: end\ndata: {}\n\n"));
+  }
+  co_await asked.exchange.EndStream();
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeTicket(Asked asked) {
+  CO_ASSIGN_OR_RETURN(std::string ticket, tickets_.Issue(asked.call.user->user(), asked.call.token));
+  co_await asked.exchange.Respond(JsonResponse(absl::StrCat(
+      R"({"ticket":")", ticket, R"(","expiresIn":")", absl::ToInt64Seconds(tickets_.lifetime()), R"(s"})")));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeReady(Asked asked) {
+  // Asked without a token, a service that lives refuses; that is answer enough.
+  static constexpr std::pair<std::string_view, std::string_view> kProbes[] = {
+      {"auth", "bulkhead.auth.v1.SessionService/ListSessions"},
+      {"agent", "bulkhead.agent.v1.RunService/ListRuns"},
+      {"tool", "bulkhead.tool.v1.FileService/ListFiles"},
+      {"notifier", "bulkhead.notifier.v1.EventService/ListEvents"}};
+  bool ready = true;
+  std::string services;
+  for (const auto& [service, method] : kProbes) {
+    notifier::v1::ListEventsRequest nothing;  // Any message without content is the empty one of every type.
+    notifier::v1::ListEventsResponse ignored;
+    const absl::Status status =
+        co_await dependencies_.backend->Call(asked.call, method, kReadyTimeout, nothing, &ignored);
+    const bool answers = status.code() == absl::StatusCode::kUnauthenticated;
+    ready = ready && answers;
+    absl::StrAppend(&services, services.empty() ? "" : ",", "\"", service, "\":\"", answers ? "ok" : "unavailable",
+                    "\"");
+  }
+  HttpResponse response = JsonResponse(
+      absl::StrCat(R"({"status":")", ready ? "ready" : "unavailable", R"(","services":{)", services, "}}"));
+  response.status = ready ? 200 : 503;
+  co_await asked.exchange.Respond(std::move(response));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServePage(HttpExchange& exchange) {
+  const StaticFile* file = FindStaticFile(exchange.request().path);
+  if (file == nullptr) {
+    co_return GatewayError(absl::StatusCode::kNotFound, "ROUTE_NOT_FOUND", "there is no such page");
+  }
+  HttpResponse response;
+  response.content_type = std::string(file->content_type);
+  response.body = std::string(file->body);
+  response.headers["Content-Security-Policy"] = kPagePolicy;
+  response.headers["Cache-Control"] = "no-cache";
+  co_await exchange.Respond(std::move(response));
+  co_return absl::OkStatus();
+}
+
+absl::Status Api::CheckOrigin(const HttpRequest& request, bool by_ticket) const {
+  const std::string origin = absl::AsciiStrToLower(request.header("origin"));
+  if (origin.empty()) {
+    // No browser: those always say. But then why the ticket?
+    return by_ticket ? GatewayError(absl::StatusCode::kPermissionDenied, "ORIGIN_REFUSED",
+                                    "a ticket is for browsers, which send their origin")
+                     : absl::OkStatus();
+  }
+  const std::string host = absl::AsciiStrToLower(request.header("host"));
+  const bool own = origin == absl::StrCat("http://", host) || origin == absl::StrCat("https://", host);
+  const bool allowed = std::any_of(options_.allowed_origins.begin(), options_.allowed_origins.end(),
+                                   [&](const std::string& each) { return absl::EqualsIgnoreCase(each, origin); });
+  return own || allowed ? absl::OkStatus()
+                        : GatewayError(absl::StatusCode::kPermissionDenied, "ORIGIN_REFUSED",
+                                       absl::StrCat("WebSockets from ", origin, " are not allowed"),
+                                       {{"origin", origin}});
+}
+
+Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const HttpRequest& request) {
+  CO_ASSIGN_OR_RETURN(Router::Match match, router_.Find(request.method, request.path));
+  if (Routes()[match.index].kind != RouteKind::kWebSocket) {
+    co_return GatewayError(absl::StatusCode::kInvalidArgument, "UPGRADE_UNEXPECTED", "there is no WebSocket here");
+  }
+  auto ticket = request.query.find("ticket");
+  const bool by_ticket = ticket != request.query.end();
+  CO_RETURN_IF_ERROR(CheckOrigin(request, by_ticket));
+  std::optional<FrameFormat> format = ChooseFormat(request.header("sec-websocket-protocol"));
+  if (!format.has_value()) {
+    co_return GatewayError(absl::StatusCode::kInvalidArgument, "SUBPROTOCOL_UNSUPPORTED",
+                           absl::StrCat("offer ", kJsonProtocol, " or ", kProtoProtocol));
+  }
+  std::shared_ptr<const RawToken> token = BearerToken(request);
+  if (by_ticket) {
+    CO_ASSIGN_OR_RETURN(token, tickets_.Redeem(ticket->second));
+  }
+  CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await Identify(request, std::move(token)));
+  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user(), call.user->session());
+  if (entry == nullptr) {
+    co_return MakeError(absl::StatusCode::kResourceExhausted,
+                        absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),
+                        {.domain = "bulkhead.gateway",
+                         .reason = "TOO_MANY_CONNECTIONS",
+                         .retry_after = absl::Seconds(10)});
+  }
+  co_return NewWsSession(
+      {.backend = dependencies_.backend.get(), .clock = dependencies_.clock, .ids = dependencies_.ids}, options_.ws,
+      *format, std::move(call), std::move(entry));
+}
+
+}  // namespace bulkhead::gateway

@@ -1,0 +1,97 @@
+// What the gateway does with each request.
+#ifndef SERVICES_GATEWAY_API_H_
+#define SERVICES_GATEWAY_API_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "services/common/identity/token_verifier.h"
+#include "services/common/ids/id_generator.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/rpc/remote_key_source.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/time/clock.h"
+#include "services/gateway/backend.h"
+#include "services/gateway/http_message.h"
+#include "services/gateway/http_server.h"
+#include "services/gateway/router.h"
+#include "services/gateway/routes.h"
+#include "services/gateway/socket_registry.h"
+#include "services/gateway/ticket_store.h"
+#include "services/gateway/transcoder.h"
+#include "services/gateway/ws_session.h"
+
+namespace bulkhead::gateway {
+
+// Thread-safe.
+class Api final : public HttpHandler {
+ public:
+  struct Options {
+    std::vector<std::string> allowed_origins;
+    uint64_t max_body_bytes = 0;
+    uint64_t max_upload_bytes = 0;
+    int max_sockets_per_user = 0;
+    WsLimits ws;
+  };
+  // All pointers outlive it.
+  struct Dependencies {
+    Clock* clock = nullptr;
+    IdGenerator* ids = nullptr;
+    const TokenVerifier* verifier = nullptr;
+    rpc::RemoteKeySource* key_refresher = nullptr;
+    std::shared_ptr<Backend> backend;
+  };
+
+  // INTERNAL `ROUTE_INVALID`.
+  static absl::StatusOr<std::shared_ptr<Api>> Create(Options options, Dependencies dependencies);
+
+  Awaitable<void> Handle(HttpExchange& exchange) override;
+  Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Upgrade(const HttpRequest& request) override;
+
+ private:
+  // A request with its route.
+  struct Asked {
+    HttpExchange& exchange;
+    const Route& route;
+    const RpcShape& shape;
+    std::map<std::string, std::string> variables;  // Of the path, and "me".
+    rpc::CallContext call;
+  };
+
+  Api(Options options, Dependencies dependencies, std::vector<RpcShape> shapes);
+
+  // The context for calls on behalf of who sent `request`. UNAUTHENTICATED with a `TOKEN_...` reason.
+  Awaitable<absl::StatusOr<rpc::CallContext>> Identify(const HttpRequest& request,
+                                                       std::shared_ptr<const RawToken> token);
+  rpc::CallContext AnonymousCall(const HttpRequest& request);
+
+  // Each answers, or returns an error that is still to be answered.
+  Awaitable<absl::Status> Dispatch(HttpExchange& exchange);
+  Awaitable<absl::Status> ServeRpc(Asked asked);
+  Awaitable<absl::Status> ServeInvokeTool(Asked asked);
+  Awaitable<absl::Status> ServeUpload(Asked asked);
+  Awaitable<absl::Status> ServeDownload(Asked asked);
+  Awaitable<absl::Status> ServeEventStream(Asked asked);
+  Awaitable<absl::Status> ServeTicket(Asked asked);
+  Awaitable<absl::Status> ServeReady(Asked asked);
+  Awaitable<absl::Status> ServePage(HttpExchange& exchange);
+
+  // The whole body, which must be JSON.
+  Awaitable<absl::StatusOr<std::string>> ReadJson(HttpExchange& exchange);
+  absl::Status CheckOrigin(const HttpRequest& request, bool by_ticket) const;
+  void CloseRevokedSockets(const Asked& asked);
+
+  const Options options_;
+  const Dependencies dependencies_;
+  const std::vector<RpcShape> shapes_;
+  const Router router_;
+  TicketStore tickets_;
+  SocketRegistry sockets_;
+};
+
+}  // namespace bulkhead::gateway
+
+#endif  // SERVICES_GATEWAY_API_H_

@@ -1,0 +1,40 @@
+// The table of all that can be asked over HTTP.
+#ifndef SERVICES_GATEWAY_ROUTES_H_
+#define SERVICES_GATEWAY_ROUTES_H_
+
+#include <string_view>
+
+#include "absl/types/span.h"
+
+namespace bulkhead::gateway {
+
+enum class RouteKind {
+  kRpc,         // JSON to a unary method and back.
+  kEvents,      // ListEvents as JSON, or Subscribe as server-sent events, by the Accept header.
+  kInvokeTool,  // InvokeTool, whose stream ends with what is answered.
+  kUpload,      // A file, in pieces.
+  kDownload,    // A file, in pieces.
+  kTicket,      // A ticket for the WebSocket.
+  kWebSocket,   // The WebSocket.
+  kHealth,      // The process lives.
+  kReady,       // The services answer.
+  kPage,        // A file of the web console.
+};
+
+struct Route {
+  std::string_view method;
+  std::string_view path;  // As Router takes it.
+  RouteKind kind = RouteKind::kRpc;
+  // "bulkhead.agent.v1.RunService/GetRun"; "" for what no service is asked for.
+  std::string_view rpc = "";
+  // A field of the rpc's request, and its value made of the path's variables and {me}, the caller's id.
+  std::string_view field = "";
+  std::string_view value = "";
+};
+
+// In the order in which they are tried.
+absl::Span<const Route> Routes();
+
+}  // namespace bulkhead::gateway
+
+#endif  // SERVICES_GATEWAY_ROUTES_H_
