@@ -9,11 +9,11 @@ constinit const std::string_view kBuiltInDefaults = R"json({
   "blocking_threads": 4,
   "auth": {
     "access_token_lifetime": "15m",
-    "session_idle_lifetime": "168h",
-    "session_lifetime": "720h",
+    "session_idle_lifetime": "336h",
+    "session_lifetime": "2160h",
     "open_registration": true,
     "scrypt_log_n": 15,
-    "min_password_length": 10,
+    "min_password_length": 12,
     "free_sign_in_failures": 5
   },
   "agent": {
@@ -22,14 +22,14 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "max_running": 64,
     "max_steps_per_run": 10000,
     "run_timeout": "1h",
-    "cancel_grace": "5s"
+    "cancel_grace": "10s"
   },
   "tool": {
     "max_timeout": "10m",
-    "max_message_bytes": 1048576,
-    "max_workspace_bytes": 10737418240,
-    "max_calls_per_minute": 6000,
-    "max_concurrent_calls": 16
+    "max_message_bytes": 4194304,
+    "max_workspace_bytes": 17179869184,
+    "max_calls_per_minute": 1200,
+    "max_concurrent_calls": 32
   },
   "notifier": {
     "subscriber_queue_bytes": 1048576,
@@ -39,10 +39,10 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "listen": "127.0.0.1:8080",
     "behind_tls_proxy": false,
     "max_body_bytes": 1048576,
-    "max_upload_bytes": 2147483648,
-    "max_connections_per_user": 20,
-    "idle_timeout": "2m",
-    "heartbeat": "30s"
+    "max_upload_bytes": 4294967296,
+    "max_connections_per_user": 16,
+    "idle_timeout": "60s",
+    "heartbeat": "20s"
   }
 }
 )json";
