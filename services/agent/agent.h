@@ -1,0 +1,227 @@
+// How to write an agent in C++: derive from Agent, tell the world through RunContext, return an Answer. docs/agents.md is the guide.
+//
+//   class Counter final : public Agent {
+//     Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const nlohmann::json& input) override {
+//       co_await run.Think("Counting the rows");
+//       CO_ASSIGN_OR_RETURN(nlohmann::json table, co_await run.CallTool("table.load", {{"file", input.at("file")}}));
+//       co_return Answer{.summary = absl::StrCat(table.at("rows").get<int64_t>(), " rows")};
+//     }
+//   };
+//
+// The engine is durable: after a crash Run begins again from its top, and each operation of RunContext that had a result gives the same
+// one without being done again. So everything that may differ between two executions (time, chance, ids, the world) goes through RunContext;
+// the code between is free of it.
+#ifndef SERVICES_AGENT_AGENT_H_
+#define SERVICES_AGENT_AGENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "services/common/runtime/awaitable.h"
+
+namespace bulkhead::agent {
+
+class RunContext;
+
+// What a run gives back.
+struct Answer {
+  std::string summary;                 // In a sentence or two.
+  std::vector<std::string> artifacts;  // "users/{user}/files/{path}"
+  nlohmann::json data = nlohmann::json::object();
+};
+
+// What an agent says about itself.
+struct AgentSpec {
+  std::string name;         // 3 to 64 of [a-z0-9._-], as "analyst".
+  std::string version;      // Of the code, as "1.0.0". Part of each run's record.
+  std::string description;  // For people and for other agents.
+  // JSON Schema 2020-12 of the input, as JSON text. Runs with another input are refused before they start.
+  std::string input_schema = R"({"type": "object"})";
+};
+
+// One instance serves one run of one user, so its members are that run's own.
+class Agent {
+ public:
+  virtual ~Agent() = default;
+
+  // Runs to the end. An error fails the run with its reason; an exception fails it with AGENT_THREW. `run` and `input` live as long as the coroutine.
+  // All of it, parallel branches included, executes on one strand: no locks are needed.
+  virtual Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const nlohmann::json& input) = 0;
+};
+
+// Makes the instances of one agent. `make` is called once a run, and again when a run is recovered.
+struct AgentFactory {
+  AgentSpec spec;
+  std::function<std::unique_ptr<Agent>()> make;
+};
+
+template <typename T>
+AgentFactory FactoryOf(AgentSpec spec) {
+  return {.spec = std::move(spec), .make = [] { return std::make_unique<T>(); }};
+}
+
+// A question to the run's user before something is done.
+struct ApprovalRequest {
+  std::string question;                                       // For people.
+  std::string tool;                                           // What would be called, or "".
+  nlohmann::json arguments = nlohmann::json::object();        // With what.
+  absl::Duration expires_after = absl::Hours(24);             // Then it counts as denied.
+};
+
+struct ApprovalDecision {
+  bool allowed = false;
+  bool expired = false;
+  std::string comment;
+  std::optional<nlohmann::json> edited_arguments;
+};
+
+struct ParallelOptions {
+  int max_parallel = 8;
+};
+
+// The agent's way to the world. Every operation is a command with a place in the run's journal, in program order; commands inside All have the place of their
+// branch, whatever order the branches finish in. A replay that asks for another command than the journal has fails the run with NONDETERMINISTIC_AGENT.
+//
+// When the run is cancelled or its time is over, operations that wait return CANCELLED `RUN_CANCELLED` or DEADLINE_EXCEEDED `RUN_TIMED_OUT`; the agent should
+// return then. One that doesn't is cut off after a grace: its next operation never resumes.
+class RunContext {
+ public:
+  virtual ~RunContext() = default;
+
+  // Says what the agent is about to do: an event for those who watch.
+  virtual Awaitable<void> Think(std::string text) = 0;
+
+  // Calls a tool ("table.load") as the run's user and waits for its output. The tool's own error comes back as it is.
+  virtual Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool, nlohmann::json input) = 0;
+
+  // The same, typed: T has `static constexpr std::string_view kTool`, `nlohmann::json ToJson() const`, and a `Result` with
+  // `static absl::StatusOr<Result> FromJson(const nlohmann::json&)`.
+  template <typename T>
+  Awaitable<absl::StatusOr<typename T::Result>> Call(const T& call) {
+    return Typed<T>(CallTool(std::string(T::kTool), call.ToJson()));
+  }
+
+  // The time, a random number, an identifier "<prefix>-...": the same again in a replay.
+  virtual Awaitable<absl::Time> Now() = 0;
+  virtual Awaitable<uint64_t> Random() = 0;
+  virtual Awaitable<std::string> NewId(std::string prefix) = 0;
+
+  // A durable timer: a run that is recovered sleeps what is left.
+  virtual Awaitable<absl::Status> Sleep(absl::Duration duration) = 0;
+
+  // Waits, durably, until the run's user has decided or the request has expired.
+  virtual Awaitable<absl::StatusOr<ApprovalDecision>> RequestApproval(ApprovalRequest request) = 0;
+
+  // Runs `fn` for each item, at most max_parallel at once, and gives the results in the items' order; the first error in that order if there is one, after all
+  // have ended. `fn` is `(const Item&)` or `(RunContext& branch, const Item&)` -> Awaitable<absl::StatusOr<T>>. The first form may return one operation of this
+  // context; a branch of several operations takes the second form and uses `branch`. `items` outlives the call.
+  template <typename Items, typename Fn>
+  auto All(const Items& items, Fn fn, ParallelOptions options = {}) {
+    return FirstError(AllSettled(items, std::move(fn), options));
+  }
+
+  // The same, but each item's own result or error.
+  template <typename Items, typename Fn>
+  auto AllSettled(const Items& items, Fn fn, ParallelOptions options = {});
+
+  // "ada", and "users/ada/runs/run-1".
+  virtual const std::string& user() const = 0;
+  virtual const std::string& name() const = 0;
+
+  // Requested when the run shall end. For long computations between operations.
+  virtual std::stop_token stop() const = 0;
+
+ protected:
+  // A branch of a group; it is called once, with the context of the branch.
+  using Branch = absl::AnyInvocable<Awaitable<void>(RunContext&)>;
+
+  // Makes this context refuse operations, but those that `make` asks for itself, until the group has ended. Internal to All.
+  virtual Awaitable<void> RunGroup(std::vector<Branch> branches, int max_parallel) = 0;
+
+ private:
+  template <typename T>
+  static Awaitable<absl::StatusOr<typename T::Result>> Typed(Awaitable<absl::StatusOr<nlohmann::json>> call) {
+    absl::StatusOr<nlohmann::json> output = co_await std::move(call);
+    if (!output.ok()) {
+      co_return output.status();
+    }
+    co_return T::Result::FromJson(*output);
+  }
+
+  template <typename T>
+  static Awaitable<absl::StatusOr<std::vector<T>>> FirstError(Awaitable<std::vector<absl::StatusOr<T>>> settled) {
+    std::vector<absl::StatusOr<T>> results = co_await std::move(settled);
+    std::vector<T> values;
+    values.reserve(results.size());
+    for (absl::StatusOr<T>& result : results) {
+      if (!result.ok()) {
+        co_return result.status();
+      }
+      values.push_back(*std::move(result));
+    }
+    co_return values;
+  }
+
+  template <typename T>
+  struct Unwrap;
+  template <typename T>
+  struct Unwrap<Awaitable<absl::StatusOr<T>>> {
+    using type = T;
+  };
+
+  template <typename T, typename Items, typename Fn>
+  static Awaitable<std::vector<absl::StatusOr<T>>> Settle(RunContext& run, const Items& items, Fn fn, int max_parallel);
+};
+
+template <typename Items, typename Fn>
+auto RunContext::AllSettled(const Items& items, Fn fn, ParallelOptions options) {
+  using Item = std::decay_t<decltype(*std::begin(items))>;
+  if constexpr (std::is_invocable_v<Fn&, RunContext&, const Item&>) {
+    using T = typename Unwrap<std::invoke_result_t<Fn&, RunContext&, const Item&>>::type;
+    return Settle<T>(*this, items, std::move(fn), options.max_parallel);
+  } else {
+    using T = typename Unwrap<std::invoke_result_t<Fn&, const Item&>>::type;
+    return Settle<T>(*this, items, std::move(fn), options.max_parallel);
+  }
+}
+
+template <typename T, typename Items, typename Fn>
+Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items, Fn fn,
+                                                             int max_parallel) {
+  using Item = std::decay_t<decltype(*std::begin(items))>;
+  std::vector<absl::StatusOr<T>> results;
+  std::vector<Branch> branches;
+  for (const Item& item : items) {
+    const size_t index = results.size();
+    results.emplace_back(absl::UnknownError("the branch did not end"));
+    if constexpr (std::is_invocable_v<Fn&, RunContext&, const Item&>) {
+      branches.push_back([&results, &fn, &item, index](RunContext& branch) -> Awaitable<void> {
+        results[index] = co_await fn(branch, item);
+      });
+    } else {
+      // Called here, in the items' order: the operation takes its place in the journal now and is carried out later.
+      branches.push_back([&results, index, made = fn(item)](RunContext&) mutable -> Awaitable<void> {
+        results[index] = co_await std::move(made);
+      });
+    }
+  }
+  co_await run.RunGroup(std::move(branches), max_parallel);
+  co_return results;
+}
+
+}  // namespace bulkhead::agent
+
+#endif  // SERVICES_AGENT_AGENT_H_

@@ -1,0 +1,462 @@
+#include "services/agent/agent_service.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bulkhead/agent/v1/agent_service.grpc.pb.h"
+#include "bulkhead/agent/v1/run_service.grpc.pb.h"
+#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
+#include "services/agent/agent_registry.h"
+#include "services/agent/peer_service.h"
+#include "services/agent/run_engine.h"
+#include "services/agent/run_proto.h"
+#include "services/agent/run_service_core.h"
+#include "services/agent/run_store.h"
+#include "services/common/json/struct_json.h"
+#include "services/common/paging/page_token.h"
+#include "services/common/pipeline/pipeline.h"
+#include "services/common/rpc/service_token_source.h"
+#include "services/common/runtime/block_on.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+#include "services/common/storage/database.h"
+
+namespace bulkhead::agent {
+namespace {
+
+using google::protobuf::Empty;
+
+// Where a list goes on; 0 at its beginning.
+absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) {
+  ASSIGN_OR_RETURN(std::string position, DecodePageToken(list, token));
+  int64_t value = 0;
+  if (!position.empty() && !absl::SimpleAtoi(position, &value)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
+                     {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+  }
+  return value;
+}
+
+// Adapters: validate, call the core, convert.
+class RunServiceImpl final : public v1::RunService::CallbackService {
+ public:
+  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core) : calls_(calls), core_(core) {}
+
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                   v1::Run* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/GetRun", context, request, response,
+        [this](const rpc::CallContext& call, const v1::GetRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+          CO_ASSIGN_OR_RETURN(RunRecord run, core_->store().For(call.user->user()).Get(id));
+          co_return ToProto(run);
+        });
+  }
+
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
+                                     v1::ListRunsResponse* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ListRuns", context, request, response,
+                           [this](const rpc::CallContext& call, const v1::ListRunsRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::ListRunsResponse>> {
+                             co_return List(call.user->user(), request);
+                           });
+  }
+
+  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
+                                      v1::Run* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/CreateRun", context, request, response,
+        [this](const rpc::CallContext& call, const v1::CreateRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+          NewRun wanted;
+          CO_ASSIGN_OR_RETURN(wanted.agent, ParseAgentName(request.agent()));
+          wanted.input = ToJson(request.input());
+          wanted.request_id = request.request_id();
+          if (request.has_timeout()) {
+            wanted.timeout =
+                absl::Seconds(request.timeout().seconds()) + absl::Nanoseconds(request.timeout().nanos());
+          }
+          if (!request.thread().empty()) {
+            co_return rpc::NotImplemented("bulkhead.agent.v1.RunService/CreateRun in a thread");
+          }
+          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
+          co_return ToProto(run);
+        });
+  }
+
+  grpc::ServerUnaryReactor* DeleteRun(grpc::CallbackServerContext* context, const v1::DeleteRunRequest* request,
+                                      Empty* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/DeleteRun", context, request, response,
+        [this](const rpc::CallContext& call, const v1::DeleteRunRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
+          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+          const RunStore::Scoped runs = core_->store().For(call.user->user());
+          CO_RETURN_IF_ERROR(co_await runs.Delete(std::move(id)));
+          co_return Empty();
+        });
+  }
+
+  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
+                                      v1::Run* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/CancelRun", context, request, response,
+        [this](const rpc::CallContext& call, const v1::CancelRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Cancel(call.user->user(), std::move(id), request.comment()));
+          co_return ToProto(run);
+        });
+  }
+
+  grpc::ServerUnaryReactor* RetryRun(grpc::CallbackServerContext* context, const v1::RetryRunRequest* request,
+                                     v1::Run* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/RetryRun", context, request, response,
+        [this](const rpc::CallContext& call, const v1::RetryRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Retry(call, std::move(id), request.request_id()));
+          co_return ToProto(run);
+        });
+  }
+
+  grpc::ServerUnaryReactor* InterruptRun(grpc::CallbackServerContext* context, const v1::InterruptRunRequest* request,
+                                         v1::Run* response) override {
+    return Unserved("bulkhead.agent.v1.RunService/InterruptRun", context, request, response);
+  }
+
+  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* context, const v1::ResumeRunRequest* request,
+                                      v1::Run* response) override {
+    return Unserved("bulkhead.agent.v1.RunService/ResumeRun", context, request, response);
+  }
+
+  grpc::ServerUnaryReactor* ListApprovals(grpc::CallbackServerContext* context, const v1::ListApprovalsRequest* request,
+                                          v1::ListApprovalsResponse* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ListApprovals", context, request, response,
+                           [this](const rpc::CallContext& call, const v1::ListApprovalsRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::ListApprovalsResponse>> {
+                             co_return Approvals(call.user->user(), request);
+                           });
+  }
+
+  grpc::ServerUnaryReactor* ResolveApproval(grpc::CallbackServerContext* context,
+                                            const v1::ResolveApprovalRequest* request, v1::Approval* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ResolveApproval", context, request, response,
+                           [this](const rpc::CallContext& call, const v1::ResolveApprovalRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::Approval>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(ApprovalName name, ParseApprovalName(request.name(), user));
+                             ApprovalDecision decision;
+                             switch (request.decision().verdict()) {
+                               case v1::Decision::VERDICT_ALLOW:
+                                 decision.allowed = true;
+                                 break;
+                               case v1::Decision::VERDICT_DENY:
+                                 break;
+                               default:
+                                 co_return MakeError(absl::StatusCode::kInvalidArgument,
+                                                     "decision.verdict must be VERDICT_ALLOW or VERDICT_DENY",
+                                                     {.domain = "bulkhead.agent", .reason = "VERDICT_INVALID"});
+                             }
+                             decision.comment = request.decision().comment();
+                             if (request.decision().has_edited_arguments()) {
+                               decision.edited_arguments = ToJson(request.decision().edited_arguments());
+                             }
+                             CO_ASSIGN_OR_RETURN(ApprovalRecord approval,
+                                                 co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
+                                                                         request.call_hash(), std::move(decision)));
+                             co_return ToProto(approval, user);
+                           });
+  }
+
+ private:
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
+                                     const Request* request, Response* response) {
+    return rpc::ServeUnary(calls_, method, context, request, response,
+                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
+                             co_return rpc::NotImplemented(method);
+                           });
+  }
+
+  absl::StatusOr<v1::ListRunsResponse> List(const std::string& user, const v1::ListRunsRequest& request) {
+    ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
+    RunFilter filter;
+    for (int state : request.states()) {
+      if (std::ranges::find(kAllRunStates, static_cast<RunState>(state)) == kAllRunStates.end()) {
+        return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("there is no run state ", state),
+                         {.domain = "bulkhead.agent", .reason = "RUN_STATE_INVALID"});
+      }
+      filter.states.push_back(static_cast<RunState>(state));
+    }
+    if (!request.agent().empty()) {
+      ASSIGN_OR_RETURN(filter.agent, ParseAgentName(request.agent()));
+    }
+    const std::string list = absl::StrCat("runs ", user, " ", filter.agent, " ", absl::StrJoin(request.states(), ","));
+    ASSIGN_OR_RETURN(int64_t before, Position(list, request.page_token()));
+    ASSIGN_OR_RETURN(std::vector<RunRecord> runs, core_->store().For(user).List(filter, before, page_size));
+    v1::ListRunsResponse response;
+    if (static_cast<int>(runs.size()) > page_size) {
+      runs.resize(page_size);
+      response.set_next_page_token(EncodePageToken(list, absl::StrCat(runs.back().key)));
+    }
+    for (const RunRecord& run : runs) {
+      *response.add_runs() = ToProto(run);
+    }
+    return response;
+  }
+
+  absl::StatusOr<v1::ListApprovalsResponse> Approvals(const std::string& user, const v1::ListApprovalsRequest& request) {
+    ASSIGN_OR_RETURN(std::string run, ParseRunName(request.parent(), user));
+    ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
+    const std::string list = absl::StrCat("approvals ", user, " ", run);
+    ASSIGN_OR_RETURN(int64_t skip, Position(list, request.page_token()));
+    ASSIGN_OR_RETURN(std::vector<ApprovalRecord> approvals, core_->store().For(user).Approvals(run));
+    v1::ListApprovalsResponse response;
+    for (int64_t i = skip; i < static_cast<int64_t>(approvals.size()); ++i) {
+      if (response.approvals_size() == page_size) {
+        response.set_next_page_token(EncodePageToken(list, absl::StrCat(i)));
+        break;
+      }
+      *response.add_approvals() = ToProto(approvals[i], user);
+    }
+    return response;
+  }
+
+  const rpc::ServerDependencies calls_;
+  RunServiceCore* const core_;
+};
+
+class AgentServiceImpl final : public v1::AgentService::CallbackService {
+ public:
+  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry) : calls_(calls), registry_(registry) {}
+
+  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
+                                     v1::Agent* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.AgentService/GetAgent", context, request, response,
+        [this](const rpc::CallContext&, const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+          CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
+          CO_ASSIGN_OR_RETURN(const AgentFactory* agent, registry_->Find(name));
+          co_return ToProto(agent->spec);
+        });
+  }
+
+  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
+                                       v1::ListAgentsResponse* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/ListAgents", context, request, response,
+                           [this](const rpc::CallContext&, const v1::ListAgentsRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(request); });
+  }
+
+  grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context, const v1::CreateAgentRequest* request,
+                                        v1::Agent* response) override {
+    return Unserved("bulkhead.agent.v1.AgentService/CreateAgent", context, request, response);
+  }
+  grpc::ServerUnaryReactor* UpdateAgent(grpc::CallbackServerContext* context, const v1::UpdateAgentRequest* request,
+                                        v1::Agent* response) override {
+    return Unserved("bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response);
+  }
+  grpc::ServerUnaryReactor* DeleteAgent(grpc::CallbackServerContext* context, const v1::DeleteAgentRequest* request,
+                                        Empty* response) override {
+    return Unserved("bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response);
+  }
+
+ private:
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
+                                     const Request* request, Response* response) {
+    return rpc::ServeUnary(calls_, method, context, request, response,
+                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
+                             co_return rpc::NotImplemented(method);
+                           });
+  }
+
+  absl::StatusOr<v1::ListAgentsResponse> List(const v1::ListAgentsRequest& request) {
+    ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
+    // The token's position counts agents: what is linked in does not change while the process lives.
+    ASSIGN_OR_RETURN(int64_t skip, Position("agents", request.page_token()));
+    std::vector<const AgentFactory*> agents = registry_->List("", SIZE_MAX);
+    v1::ListAgentsResponse response;
+    for (int64_t i = skip; i < static_cast<int64_t>(agents.size()); ++i) {
+      if (response.agents_size() == page_size) {
+        response.set_next_page_token(EncodePageToken("agents", absl::StrCat(i)));
+        break;
+      }
+      *response.add_agents() = ToProto(agents[i]->spec);
+    }
+    return response;
+  }
+
+  const rpc::ServerDependencies calls_;
+  const AgentRegistry* const registry_;
+};
+
+class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
+ public:
+  explicit ThreadServiceImpl(rpc::ServerDependencies calls) : calls_(calls) {}
+
+  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context, const v1::GetThreadRequest* request,
+                                      v1::Thread* response) override {
+    return Unserved("bulkhead.agent.v1.ThreadService/GetThread", context, request, response);
+  }
+  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context, const v1::ListThreadsRequest* request,
+                                        v1::ListThreadsResponse* response) override {
+    return Unserved("bulkhead.agent.v1.ThreadService/ListThreads", context, request, response);
+  }
+  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context, const v1::CreateThreadRequest* request,
+                                         v1::Thread* response) override {
+    return Unserved("bulkhead.agent.v1.ThreadService/CreateThread", context, request, response);
+  }
+  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
+                                         Empty* response) override {
+    return Unserved("bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response);
+  }
+
+ private:
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
+                                     const Request* request, Response* response) {
+    return rpc::ServeUnary(calls_, method, context, request, response,
+                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
+                             co_return rpc::NotImplemented(method);
+                           });
+  }
+
+  const rpc::ServerDependencies calls_;
+};
+
+}  // namespace
+
+// In the order of construction; destroyed in reverse.
+struct AgentServer::State {
+  std::shared_ptr<storage::Database> database;
+  std::unique_ptr<AgentRegistry> registry;
+  std::shared_ptr<rpc::ServiceTokenSource> tokens;
+  std::unique_ptr<ToolClient> tools;
+  std::unique_ptr<TokenExchange> exchange;
+  std::unique_ptr<EventPublisher> publisher;
+  std::unique_ptr<pipeline::CheckpointStore> checkpoints;
+  std::unique_ptr<pipeline::DeadLetterStore> dead_letters;
+  std::unique_ptr<pipeline::Source> outbox;
+  std::unique_ptr<RunStore> store;
+  std::unique_ptr<pipeline::Pipeline> relay;
+  std::unique_ptr<RunEngine> engine;
+  std::unique_ptr<RunServiceCore> core;
+  std::unique_ptr<RunServiceImpl> run_service;
+  std::unique_ptr<AgentServiceImpl> agent_service;
+  std::unique_ptr<ThreadServiceImpl> thread_service;
+  Executor* executor = nullptr;
+  bool shut_down = false;
+};
+
+absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options, Dependencies dependencies) {
+  if (options.max_running < 1 || options.max_running_per_user < 1 || options.max_waiting_per_user < 0 ||
+      options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
+      options.cancel_grace < absl::ZeroDuration()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
+                     {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
+  }
+  auto state = std::make_unique<State>();
+  State* raw = state.get();
+  state->executor = dependencies.executor;
+
+  std::vector<AgentFactory> agents = std::move(dependencies.extra_agents);
+  ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
+
+  ASSIGN_OR_RETURN(state->database, storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                                                             .migrations = {kRunTables, pipeline::kPipelineTables},
+                                                             .durable = options.durable,
+                                                             .before_commit = std::move(dependencies.before_commit)}));
+  state->tokens = rpc::ServiceTokenSource::Create(
+      {.service = "agent", .secret = std::move(dependencies.service_secret)}, dependencies.auth_channel,
+      dependencies.clock, dependencies.executor);
+  state->tools = CreateToolClient(std::move(dependencies.tool_channel));
+  state->exchange = CreateTokenExchange(std::move(dependencies.auth_channel), dependencies.clock, state->tokens.get());
+  state->publisher =
+      CreateEventPublisher(std::move(dependencies.notifier_channel), dependencies.executor, state->tokens);
+
+  // The outbox's records leave in order, in batches; what has arrived is trimmed away.
+  state->checkpoints = pipeline::CreateSqlCheckpointStore(state->database.get());
+  state->dead_letters = pipeline::CreateSqlDeadLetterStore(state->database.get());
+  state->outbox = pipeline::CreateSqlSource(state->database.get(),
+                                            "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
+  state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
+  state->relay =
+      pipeline::From(state->outbox.get(), {.name = "outbox", .max_backoff = absl::Seconds(2)},
+                     {.executor = dependencies.executor,
+                      .clock = dependencies.clock,
+                      .checkpoints = state->checkpoints.get(),
+                      .dead_letters = state->dead_letters.get()})
+          .Then("number",
+                [](const pipeline::Record& record) -> absl::StatusOr<OutboxEntry> {
+                  return OutboxEntry{.id = record.position, .event = record.data};
+                })
+          .Into("publish", {.max_records = 200},
+                [publisher = state->publisher.get(), store = state->store.get()](
+                    const std::vector<OutboxEntry>& entries, std::stop_token stop) -> Awaitable<absl::Status> {
+                  const int64_t last = entries.back().id;
+                  CO_RETURN_IF_ERROR(co_await publisher->Publish(entries, std::move(stop)));
+                  co_return co_await store->TrimOutboxAcrossUsers(last);
+                });
+
+  state->engine = RunEngine::Create(
+      {.limits = {.max_running = options.max_running, .max_running_per_user = options.max_running_per_user},
+       .max_steps_per_run = options.max_steps_per_run,
+       .cancel_grace = options.cancel_grace},
+      {.execution = {.clock = dependencies.clock,
+                     .ids = dependencies.ids,
+                     .store = state->store.get(),
+                     .tools = state->tools.get(),
+                     .events = state->publisher.get()},
+       .executor = dependencies.executor,
+       .registry = state->registry.get(),
+       .sealer = dependencies.sealer});
+  state->core = std::make_unique<RunServiceCore>(
+      RunServiceCore::Options{.max_unfinished = options.max_running_per_user + options.max_waiting_per_user,
+                              .run_timeout = options.run_timeout,
+                              .cancel_grace = options.cancel_grace},
+      RunServiceCore::Dependencies{.clock = dependencies.clock,
+                                   .ids = dependencies.ids,
+                                   .store = state->store.get(),
+                                   .engine = state->engine.get(),
+                                   .registry = state->registry.get(),
+                                   .exchange = state->exchange.get(),
+                                   .sealer = dependencies.sealer});
+  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
+  state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get());
+  state->thread_service = std::make_unique<ThreadServiceImpl>(dependencies.rpc);
+  return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
+}
+
+AgentServer::AgentServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+AgentServer::~AgentServer() {
+  // The engine first: its last writes must find the relay.
+  state_->engine.reset();
+}
+
+std::vector<grpc::Service*> AgentServer::services() {
+  return {state_->run_service.get(), state_->agent_service.get(), state_->thread_service.get()};
+}
+
+absl::Status AgentServer::Start() {
+  RETURN_IF_ERROR(state_->relay->Start());
+  return state_->engine->Start();
+}
+
+void AgentServer::Shutdown() {
+  if (std::exchange(state_->shut_down, true)) {
+    return;
+  }
+  state_->engine->Shutdown();
+  BlockOn(*state_->executor, [](pipeline::Pipeline* relay) -> Awaitable<bool> {
+    co_await relay->Stop();
+    co_return true;
+  }(state_->relay.get()));
+}
+
+int AgentServer::live_instances() const { return state_->engine->executing(); }
+
+}  // namespace bulkhead::agent

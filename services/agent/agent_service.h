@@ -1,0 +1,83 @@
+// The agent service: runs, the engine that executes them, the registry of agents, the relay of events to the notifier.
+#ifndef SERVICES_AGENT_AGENT_SERVICE_H_
+#define SERVICES_AGENT_AGENT_SERVICE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/agent/agent.h"
+#include "services/common/crypto/crypto.h"
+#include "services/common/crypto/secret.h"
+#include "services/common/ids/id_generator.h"
+#include "services/common/rpc/server.h"
+#include "services/common/runtime/executor.h"
+#include "services/common/time/clock.h"
+
+namespace grpc {
+class Channel;
+class Service;
+}  // namespace grpc
+
+namespace bulkhead::agent {
+
+// Thread-safe.
+class AgentServer {
+ public:
+  struct Options {
+    std::string data_dir;  // Holds agent.db.
+    int max_running_per_user = 4;
+    int max_waiting_per_user = 100;
+    int max_running = 64;
+    int max_steps_per_run = 10'000;
+    absl::Duration run_timeout = absl::Hours(1);
+    absl::Duration cancel_grace = absl::Seconds(10);
+    bool durable = true;  // See storage::Database::Options.
+  };
+
+  // All pointers outlive the server.
+  struct Dependencies {
+    rpc::ServerDependencies rpc;
+    Clock* clock = nullptr;
+    IdGenerator* ids = nullptr;
+    Executor* executor = nullptr;
+    BlockingPool* blocking = nullptr;
+    const crypto::Sealer* sealer = nullptr;  // Run tokens at rest.
+    std::shared_ptr<grpc::Channel> auth_channel;
+    std::shared_ptr<grpc::Channel> tool_channel;
+    std::shared_ptr<grpc::Channel> notifier_channel;
+    Secret service_secret;
+    // Beside the built-in ones.
+    std::vector<AgentFactory> extra_agents;
+    // Faults of the storage, see storage::Database::Options.
+    std::function<absl::Status(int64_t)> before_commit;
+  };
+
+  // INVALID_ARGUMENT `AGENT_INVALID`, `AGENT_OPTIONS_INVALID`; and what opening the storage may answer.
+  static absl::StatusOr<std::unique_ptr<AgentServer>> Create(Options options, Dependencies dependencies);
+  // Without Shutdown it is a crash: nothing more is written, and the next Start goes on from the journals.
+  ~AgentServer();
+
+  std::vector<grpc::Service*> services();
+  // Takes up the runs that have not ended, and relays the events that have not left.
+  absl::Status Start();
+  // Lets tool calls end for a moment, hands the rest to the next Start. Idempotent.
+  void Shutdown();
+
+  // Agents' instances that exist; for tests that assert that nothing is left.
+  int live_instances() const;
+
+ private:
+  struct State;
+  explicit AgentServer(std::unique_ptr<State> state);
+  const std::unique_ptr<State> state_;
+};
+
+}  // namespace bulkhead::agent
+
+#endif  // SERVICES_AGENT_AGENT_SERVICE_H_

@@ -1,0 +1,163 @@
+// One run under execution: the journal, the replay, and the RunContext that the agent sees.
+#ifndef SERVICES_AGENT_EXECUTION_H_
+#define SERVICES_AGENT_EXECUTION_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "services/agent/agent.h"
+#include "services/agent/peers.h"
+#include "services/agent/run_events.h"
+#include "services/agent/run_record.h"
+#include "services/agent/run_store.h"
+#include "services/common/identity/token.h"
+#include "services/common/ids/id_generator.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead::agent {
+
+// What an execution works with. All pointers outlive it.
+struct ExecutionDependencies {
+  Clock* clock = nullptr;
+  IdGenerator* ids = nullptr;
+  const RunStore* store = nullptr;
+  ToolClient* tools = nullptr;
+  EventPublisher* events = nullptr;
+};
+
+// Splits a run's time into parts that don't overlap: while anything of a higher part is under way, the time is that one's. Not thread-safe.
+class TimeLedger {
+ public:
+  // Highest first.
+  enum Part { kTools, kApproval, kSleep, kJournal, kPartCount };
+
+  TimeLedger(const Clock* clock, RunTiming before);
+  void Enter(Part part);
+  void Leave(Part part);
+  // Up to now.
+  RunTiming Timing();
+
+ private:
+  void Settle();
+
+  const Clock* clock_;
+  RunTiming timing_;
+  absl::Time since_;
+  int under_way_[kPartCount] = {};
+};
+
+// Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is thread-safe.
+class Execution : public std::enable_shared_from_this<Execution> {
+ public:
+  enum class StopReason { kNone, kCancelled, kTimedOut };
+
+  // `on_released` is called once, when the run has ended or this execution has lost it, on any thread.
+  Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token, int max_steps,
+            std::function<void()> on_released);
+  ~Execution();
+
+  // Runs the agent to its end. To be spawned on a strand. When the run is cut off the coroutine is destroyed and never returns.
+  static Awaitable<void> Main(std::shared_ptr<Execution> self, std::unique_ptr<Agent> agent);
+
+  // Asks the agent to end; the first reason counts.
+  void RequestStop(StopReason reason);
+  // Ends the run without waiting for its agent, which never resumes.
+  static Awaitable<void> CutOff(std::shared_ptr<Execution> self);
+  // An approval has been decided, or may have been.
+  void WakeApproval();
+  // Begins no new command any more; what is under way goes on.
+  void Drain();
+  // Lets go of the run as a crash would: nothing more is written, the agent never resumes.
+  void Abandon();
+
+  // Blocks until this execution has no tool call under way, at most until `deadline` (real time).
+  void AwaitCalls(absl::Time deadline) const;
+
+ private:
+  class Context;
+
+  // A command of the journal, or one that is new.
+  struct Entry {
+    int step = 0;
+    std::string command;
+    bool visited = false;  // The agent has asked for it in this execution.
+    std::optional<nlohmann::json> intent;
+    bool executing = false;
+    std::optional<nlohmann::json> result;
+  };
+
+  // Whether the agent must not go on: the run has ended without it, or has been let go of.
+  bool gone() const;
+  absl::Status stop_status() const;
+  Ownership ownership() const { return {.key = run_.key, .epoch = run_.epoch}; }
+  RunIdentity identity() const;
+
+  // The steps of every command. Each destroys the coroutine in place of returning when the run is gone.
+  Awaitable<Entry*> Enter(std::string path, std::string command, absl::Status misuse);
+  Awaitable<void> Journal(std::vector<JournalRecord> records, std::vector<std::string> events);
+  Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
+                                std::vector<std::string> events);
+  Awaitable<void> StayIfNotGone();
+  // For operations that are refused because the run shall end.
+  Awaitable<absl::Status> RefuseStopped();
+
+  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse, std::string tool,
+                                                     nlohmann::json input);
+  Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const std::string& path, Entry* entry,
+                                                          const std::string& tool, const nlohmann::json& input,
+                                                          bool repeatable);
+  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse, ApprovalRequest request);
+  Awaitable<absl::Status> Sleep(std::string path, absl::Status misuse, absl::Duration duration);
+  // A command whose result is made here: `make` is called unless the journal has it. Its event, if any, goes with it.
+  Awaitable<nlohmann::json> Value(std::string path, absl::Status misuse, std::string command,
+                                  std::function<nlohmann::json()> make, std::function<std::string()> event);
+
+  // Ends the run with the agent's result, or what stands in its place.
+  Awaitable<void> End(absl::StatusOr<Answer> result);
+  [[nodiscard]] bool ClaimEnd();
+  void Release();
+  JournalRecord RecordOf(const std::string& path, const Entry& entry, JournalRecord::Kind kind,
+                         const nlohmann::json& payload) const;
+
+  const ExecutionDependencies dependencies_;
+  const RunRecord run_;
+  const std::string name_;
+  const RunEvents events_;
+  const std::shared_ptr<const RawToken> token_;
+  const int max_steps_;
+
+  // On the strand only.
+  std::map<std::string, Entry> entries_;  // By path.
+  std::map<std::string, RepeatPolicy> policies_;
+  int steps_ = 0;
+  int refused_ = 0;
+  TimeLedger ledger_;
+
+  std::stop_source stop_;
+  mutable absl::Mutex mutex_;
+  StopReason stop_reason_ ABSL_GUARDED_BY(mutex_) = StopReason::kNone;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  int calls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::stop_source> approval_waits_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> on_released_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace bulkhead::agent
+
+#endif  // SERVICES_AGENT_EXECUTION_H_

@@ -1,0 +1,411 @@
+#include "services/agent/run_engine.h"
+
+#include <exception>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/log/absl_log.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "boost/asio/co_spawn.hpp"
+#include "boost/asio/strand.hpp"
+#include "boost/asio/use_awaitable.hpp"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+#include "services/common/time/real_time.h"
+
+namespace bulkhead::agent {
+namespace {
+
+// How long Shutdown lets tool calls end, and how long the destructor waits for coroutines to go. Real time.
+constexpr absl::Duration kDrainLimit = absl::Seconds(2);
+constexpr absl::Duration kCloseLimit = absl::Seconds(5);
+
+absl::Status TimedOut(const RunRecord& run) {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "the time of the run is over",
+                   {.domain = "bulkhead.agent",
+                    .reason = "RUN_TIMED_OUT",
+                    .metadata = {{"run", run.id}, {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
+}
+
+}  // namespace
+
+// Shared with timers and coroutines, which may come late.
+struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
+  // A run that has not ended.
+  struct Active {
+    RunRecord run;
+    Clock::TimerId deadline_timer = 0;
+    Clock::TimerId grace_timer = 0;
+    // Null while it waits, and while it is taken up.
+    std::shared_ptr<Execution> execution;
+    // Asked for while it was taken up.
+    Execution::StopReason stop = Execution::StopReason::kNone;
+  };
+
+  // Counts a coroutine of the engine for as long as it lives.
+  class Working {
+   public:
+    explicit Working(std::shared_ptr<State> state) : state_(std::move(state)) {
+      absl::MutexLock lock(state_->mutex);
+      ++state_->working;
+    }
+    Working(Working&&) noexcept = default;
+    Working& operator=(Working&&) = delete;
+    ~Working() {
+      if (state_ != nullptr) {
+        absl::MutexLock lock(state_->mutex);
+        --state_->working;
+      }
+    }
+
+   private:
+    std::shared_ptr<State> state_;
+  };
+
+  State(Options o, Dependencies d) : options(o), dependencies(d), queue(o.limits) {}
+
+  Clock* clock() const { return dependencies.execution.clock; }
+  const RunStore* store() const { return dependencies.execution.store; }
+
+  void Spawn(Awaitable<void> coroutine) {
+    dependencies.executor->Spawn([](Working, Awaitable<void> coroutine) -> Awaitable<void> {
+      co_await std::move(coroutine);
+    }(Working(shared_from_this()), std::move(coroutine)));
+  }
+
+  // `callback` gets this state on a thread of the executor, unless it is closed by then.
+  Clock::TimerId CallAt(absl::Time when, std::function<void(State&)> callback) {
+    return clock()->CallAt(when, [weak = weak_from_this(), callback = std::move(callback)]() mutable {
+      if (std::shared_ptr<State> state = weak.lock()) {
+        Executor* executor = state->dependencies.executor;
+        executor->Post([state = std::move(state), callback = std::move(callback)] {
+          if (!state->is_closed()) {
+            callback(*state);
+          }
+        });
+      }
+    });
+  }
+
+  bool is_closed() {
+    absl::MutexLock lock(mutex);
+    return closed;
+  }
+
+  void Submit(const RunRecord& run) {
+    const std::string id = run.id;
+    {
+      absl::MutexLock lock(mutex);
+      if (closed || active.contains(id)) {
+        return;
+      }
+      active[id].run = run;
+      queue.Enqueue({.user = run.owner, .run = id});
+    }
+    const Clock::TimerId timer = CallAt(run.deadline, [id](State& state) { state.OnDeadline(id); });
+    {
+      absl::MutexLock lock(mutex);
+      if (auto found = active.find(id); found != active.end()) {
+        found->second.deadline_timer = timer;
+      }
+    }
+    Pump();
+  }
+
+  // Starts what may start.
+  void Pump() {
+    while (true) {
+      RunRecord run;
+      {
+        absl::MutexLock lock(mutex);
+        if (closed) {
+          return;
+        }
+        std::optional<RunQueue::Entry> next = queue.Next();
+        if (!next.has_value()) {
+          return;
+        }
+        run = active[next->run].run;
+      }
+      Spawn(Execute(shared_from_this(), std::move(run)));
+    }
+  }
+
+  // The run needs nothing of the engine any more. `ran`: it held a place among the running ones.
+  void Forget(const std::string& id, const std::string& user, bool ran) {
+    Active gone;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (found == active.end()) {
+        return;
+      }
+      gone = std::move(found->second);  // Destroyed below, without the lock.
+      active.erase(found);
+      if (ran) {
+        queue.Finished(user);
+      }
+    }
+    clock()->Cancel(gone.deadline_timer);
+    clock()->Cancel(gone.grace_timer);
+    if (ran) {
+      Pump();
+    }
+  }
+
+  static Awaitable<void> Execute(std::shared_ptr<State> state, RunRecord run) {
+    absl::StatusOr<TakenUp> taken = co_await state->store()->TakeUp(run.key, state->clock()->Now());
+    if (!taken.ok()) {
+      // Cancelled or timed out in the last moment; or the storage is gone, and then the next start will see to it.
+      if (taken.status().code() != absl::StatusCode::kFailedPrecondition) {
+        ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up: " << taken.status();
+      }
+      state->Forget(run.id, run.owner, /*ran=*/true);
+      co_return;
+    }
+    const Ownership ownership{.key = taken->run.key, .epoch = taken->run.epoch};
+    std::unique_ptr<Agent> agent;
+    std::shared_ptr<const RawToken> token;
+    absl::Status prepared = state->Prepare(taken->run, agent, token);
+    if (!prepared.ok() || taken->run.state == RunState::kCancelling) {
+      co_await state->EndUnstarted(
+          ownership, run, prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed,
+          prepared, /*ran=*/true);
+      co_return;
+    }
+
+    auto execution = std::make_shared<Execution>(
+        state->dependencies.execution, *std::move(taken), std::move(token), state->options.max_steps_per_run,
+        [weak = std::weak_ptr<State>(state), id = run.id, user = run.owner] {
+          if (std::shared_ptr<State> state = weak.lock()) {
+            state->Forget(id, user, /*ran=*/true);
+          }
+        });
+    Execution::StopReason stop = Execution::StopReason::kNone;
+    bool closed;
+    {
+      absl::MutexLock lock(state->mutex);
+      closed = state->closed;
+      if (auto found = state->active.find(run.id); found != state->active.end()) {
+        found->second.execution = execution;
+        stop = found->second.stop;
+      }
+    }
+    if (closed) {
+      execution->Abandon();
+      co_return;
+    }
+    if (stop != Execution::StopReason::kNone) {
+      state->Stop(run.id, stop);
+    }
+    // One strand a run: its agent needs no locks, and its parallel branches are not parallel threads.
+    auto strand = boost::asio::make_strand(state->dependencies.executor->get());
+    co_await boost::asio::co_spawn(strand, Execution::Main(std::move(execution), std::move(agent)),
+                                   boost::asio::use_awaitable);
+  }
+
+  // What a run needs before it can execute. DEADLINE_EXCEEDED when its time is over.
+  absl::Status Prepare(const RunRecord& run, std::unique_ptr<Agent>& agent, std::shared_ptr<const RawToken>& token) {
+    if (clock()->Now() >= run.deadline) {
+      return TimedOut(run);
+    }
+    ASSIGN_OR_RETURN(const AgentFactory* factory, dependencies.registry->Find(run.agent));
+    ASSIGN_OR_RETURN(Secret secret, dependencies.sealer->Open(run.sealed_token, run.name()));
+    token = std::make_shared<const RawToken>(std::move(secret));
+    std::string thrown;
+    try {
+      agent = factory->make();
+    } catch (const std::exception& e) {
+      thrown = e.what();
+    } catch (...) {
+      thrown = "something that is no std::exception";
+    }
+    if (agent == nullptr) {
+      return MakeError(absl::StatusCode::kInternal, absl::StrCat("no instance of the agent could be made: ", thrown),
+                       {.domain = "bulkhead.agent", .reason = "AGENT_THREW", .metadata = {{"agent", run.agent}}});
+    }
+    return absl::OkStatus();
+  }
+
+  // Ends a run that does not execute.
+  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why, bool ran) {
+    auto self = shared_from_this();
+    Ending ending{.state = to, .time = clock()->Now()};
+    if (!why.ok()) {
+      ending.error = RunError::Of(why);
+    }
+    absl::StatusOr<RunRecord> ended = co_await store()->End(ownership, std::move(ending));
+    if (!ended.ok() && ReasonOf(ended.status()) != "RUN_FENCED") {
+      ABSL_LOG(ERROR) << "run " << run.id << " could not be ended: " << ended.status();
+    }
+    Forget(run.id, run.owner, ran);
+  }
+
+  void OnDeadline(const std::string& id) {
+    RunRecord run;
+    bool waited;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (found == active.end()) {
+        return;
+      }
+      run = found->second.run;
+      waited = queue.Remove(run.owner, id);
+    }
+    if (waited) {
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run), /*ran=*/false));
+    } else {
+      Stop(id, Execution::StopReason::kTimedOut);
+    }
+  }
+
+  // Asks an executing run to end, and cuts it off after the grace.
+  void Stop(const std::string& id, Execution::StopReason reason) {
+    std::shared_ptr<Execution> execution;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (found == active.end()) {
+        return;
+      }
+      if (found->second.execution == nullptr) {
+        found->second.stop = reason;
+        return;
+      }
+      execution = found->second.execution;
+    }
+    execution->RequestStop(reason);
+    std::weak_ptr<Execution> stopping = execution;
+    const Clock::TimerId timer = CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
+      if (std::shared_ptr<Execution> execution = stopping.lock()) {
+        state.Spawn(Execution::CutOff(std::move(execution)));
+      }
+    });
+    absl::MutexLock lock(mutex);
+    if (auto found = active.find(id); found != active.end()) {
+      found->second.grace_timer = timer;
+    }
+  }
+
+  void Cancel(const RunRecord& run) {
+    bool waited;
+    {
+      absl::MutexLock lock(mutex);
+      waited = queue.Remove(run.owner, run.id);
+    }
+    if (IsTerminal(run.state)) {
+      Forget(run.id, run.owner, /*ran=*/false);
+    } else if (waited) {
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(), /*ran=*/false));
+    } else {
+      Stop(run.id, Execution::StopReason::kCancelled);
+    }
+  }
+
+  std::vector<std::shared_ptr<Execution>> Executions() {
+    std::vector<std::shared_ptr<Execution>> executions;
+    absl::MutexLock lock(mutex);
+    for (auto& [id, run] : active) {
+      if (run.execution != nullptr) {
+        executions.push_back(run.execution);
+      }
+    }
+    return executions;
+  }
+
+  void Close() {
+    std::map<std::string, Active> let_go;
+    {
+      absl::MutexLock lock(mutex);
+      if (closed) {
+        return;
+      }
+      closed = true;
+      let_go.swap(active);
+    }
+    for (auto& [id, run] : let_go) {
+      clock()->Cancel(run.deadline_timer);
+      clock()->Cancel(run.grace_timer);
+      if (run.execution != nullptr) {
+        run.execution->Abandon();
+      }
+    }
+    let_go.clear();
+    auto idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return working == 0; };
+    absl::MutexLock lock(mutex);
+    if (!mutex.AwaitWithTimeout(absl::Condition(&idle), kCloseLimit)) {
+      ABSL_LOG(ERROR) << working << " runs did not let go of their agents in time";
+    }
+  }
+
+  const Options options;
+  const Dependencies dependencies;
+  absl::Mutex mutex;
+  bool closed ABSL_GUARDED_BY(mutex) = false;
+  int working ABSL_GUARDED_BY(mutex) = 0;
+  RunQueue queue ABSL_GUARDED_BY(mutex);
+  std::map<std::string, Active> active ABSL_GUARDED_BY(mutex);
+};
+
+std::unique_ptr<RunEngine> RunEngine::Create(Options options, Dependencies dependencies) {
+  return std::unique_ptr<RunEngine>(new RunEngine(std::make_shared<State>(options, dependencies)));
+}
+
+RunEngine::RunEngine(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+RunEngine::~RunEngine() { state_->Close(); }
+
+absl::Status RunEngine::Start() {
+  ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, state_->store()->UnfinishedAcrossUsers());
+  for (const RunRecord& run : unfinished) {
+    state_->Submit(run);
+  }
+  return absl::OkStatus();
+}
+
+void RunEngine::Shutdown() {
+  std::vector<std::shared_ptr<Execution>> executions = state_->Executions();
+  for (const std::shared_ptr<Execution>& execution : executions) {
+    execution->Drain();
+  }
+  const absl::Time limit = RealDeadline(kDrainLimit);
+  for (const std::shared_ptr<Execution>& execution : executions) {
+    execution->AwaitCalls(limit);
+  }
+  executions.clear();
+  state_->Close();
+}
+
+void RunEngine::Submit(const RunRecord& run) { state_->Submit(run); }
+
+void RunEngine::Cancel(const RunRecord& run) { state_->Cancel(run); }
+
+void RunEngine::ApprovalDecided(std::string_view run) {
+  std::shared_ptr<Execution> execution;
+  {
+    absl::MutexLock lock(state_->mutex);
+    if (auto found = state_->active.find(std::string(run)); found != state_->active.end()) {
+      execution = found->second.execution;
+    }
+  }
+  if (execution != nullptr) {
+    execution->WakeApproval();
+  }
+}
+
+int RunEngine::waiting() const {
+  absl::MutexLock lock(state_->mutex);
+  return state_->queue.waiting();
+}
+
+int RunEngine::executing() const {
+  absl::MutexLock lock(state_->mutex);
+  return state_->working;
+}
+
+}  // namespace bulkhead::agent

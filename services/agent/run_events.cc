@@ -1,0 +1,216 @@
+#include "services/agent/run_events.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bulkhead/notifier/v1/event.pb.h"
+#include "nlohmann/json.hpp"
+#include "services/common/json/struct_json.h"
+
+namespace bulkhead::agent {
+namespace {
+
+namespace pb = ::bulkhead::notifier::v1;
+
+constexpr size_t kMaxInputText = 400;
+constexpr size_t kMaxInputElements = 20;
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* timestamp) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  timestamp->set_seconds(absl::ToUnixSeconds(time));
+  timestamp->set_nanos(static_cast<int32_t>(nanos - timestamp->seconds() * 1'000'000'000));
+}
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
+  absl::Duration rest;
+  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+}
+
+void SetError(const RunError& error, pb::EventError* out) {
+  out->set_reason(error.reason);
+  out->set_message(error.message);
+  out->set_domain(error.domain);
+  out->mutable_metadata()->insert(error.metadata.begin(), error.metadata.end());
+}
+
+// Events are for watching: a report's text or a long list does not belong there.
+nlohmann::json Shortened(const nlohmann::json& value) {
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    if (text.size() <= kMaxInputText) {
+      return value;
+    }
+    size_t end = kMaxInputText;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
+      --end;  // Not inside of a character.
+    }
+    return absl::StrCat(text.substr(0, end), "... (", text.size(), " bytes)");
+  }
+  if (value.is_array()) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const nlohmann::json& element : value) {
+      if (out.size() == kMaxInputElements) {
+        out.push_back(absl::StrCat("... (", value.size(), " elements)"));
+        break;
+      }
+      out.push_back(Shortened(element));
+    }
+    return out;
+  }
+  if (value.is_object()) {
+    nlohmann::json out = nlohmann::json::object();
+    for (const auto& [key, member] : value.items()) {
+      out[key] = Shortened(member);
+    }
+    return out;
+  }
+  return value;
+}
+
+// 00-<trace id, 32 hex digits>-<parent>-<flags>; https://www.w3.org/TR/trace-context/.
+std::string TraceId(std::string_view traceparent) {
+  return traceparent.size() >= 35 && traceparent[2] == '-' ? std::string(traceparent.substr(3, 32)) : "";
+}
+
+}  // namespace
+
+RunEvents::RunEvents(const RunRecord& run)
+    : run_(run.name()),
+      user_(absl::StrCat("users/", run.owner)),
+      agent_(absl::StrCat("agents/", run.agent)),
+      agent_version_(run.agent_version),
+      trace_id_(TraceId(run.traceparent)) {}
+
+pb::Event RunEvents::Begin(absl::Time time, std::string_view type) const {
+  pb::Event event;
+  event.set_stream(run_);
+  event.set_run(run_);
+  event.set_user(user_);
+  event.set_agent(agent_);
+  event.set_trace_id(trace_id_);
+  event.set_type(type);
+  SetTime(time, event.mutable_time());
+  return event;
+}
+
+std::string RunEvents::Queued(absl::Time time) const {
+  pb::Event event = Begin(time, "run_queued");
+  event.mutable_run_queued();
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Started(absl::Time time, absl::Duration queued) const {
+  pb::Event event = Begin(time, "agent_started");
+  event.mutable_agent_started()->set_agent_version(agent_version_);
+  SetDuration(queued, event.mutable_agent_started()->mutable_queued());
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Thinking(absl::Time time, std::string_view text) const {
+  pb::Event event = Begin(time, "agent_thinking");
+  event.mutable_agent_thinking()->set_text(text);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ToolExecuting(absl::Time time, int step, std::string_view tool,
+                                     const nlohmann::json& input) const {
+  pb::Event event = Begin(time, "tool_executing");
+  pb::ToolExecuting* payload = event.mutable_tool_executing();
+  payload->set_step(step);
+  payload->set_tool(absl::StrCat("tools/", tool));
+  if (auto shortened = ToStruct(Shortened(input)); shortened.ok()) {
+    *payload->mutable_input() = *std::move(shortened);
+  }
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ToolProgress(absl::Time time, int step, std::string_view tool, double fraction,
+                                    std::string_view message) const {
+  pb::Event event = Begin(time, "tool_progress");
+  pb::ToolProgress* payload = event.mutable_tool_progress();
+  payload->set_step(step);
+  payload->set_tool(absl::StrCat("tools/", tool));
+  payload->set_fraction(fraction);
+  payload->set_message(message);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
+                                     const std::optional<RunError>& error,
+                                     const std::vector<std::string>& artifacts) const {
+  pb::Event event = Begin(time, "tool_completed");
+  pb::ToolCompleted* payload = event.mutable_tool_completed();
+  payload->set_step(step);
+  payload->set_tool(absl::StrCat("tools/", tool));
+  SetDuration(duration, payload->mutable_duration());
+  if (error.has_value()) {
+    SetError(*error, payload->mutable_error());
+  }
+  payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const {
+  pb::Event event = Begin(time, "approval_requested");
+  pb::ApprovalRequested* payload = event.mutable_approval_requested();
+  payload->set_approval(absl::StrCat(run_, "/approvals/", approval.id));
+  payload->set_question(approval.question);
+  SetTime(approval.expire_time, payload->mutable_expire_time());
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ApprovalResolved(absl::Time time, const ApprovalRecord& approval) const {
+  pb::Event event = Begin(time, "approval_resolved");
+  pb::ApprovalResolved* payload = event.mutable_approval_resolved();
+  payload->set_approval(absl::StrCat(run_, "/approvals/", approval.id));
+  payload->set_allowed(approval.verdict == ApprovalRecord::Verdict::kAllow);
+  if (!approval.decided_by.empty()) {
+    payload->set_decided_by(absl::StrCat("users/", approval.decided_by));
+  }
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Recovered(absl::Time time, int recoveries, int completed_steps) const {
+  pb::Event event = Begin(time, "run_recovered");
+  event.mutable_run_recovered()->set_recoveries(recoveries);
+  event.mutable_run_recovered()->set_completed_steps(completed_steps);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
+                                 absl::Duration duration) const {
+  pb::Event event = Begin(time, "agent_completed");
+  pb::AgentCompleted* payload = event.mutable_agent_completed();
+  payload->set_summary(summary);
+  payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
+  SetDuration(duration, payload->mutable_duration());
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Failed(absl::Time time, const RunError& error, absl::Duration duration) const {
+  pb::Event event = Begin(time, "agent_failed");
+  SetError(error, event.mutable_agent_failed()->mutable_error());
+  SetDuration(duration, event.mutable_agent_failed()->mutable_duration());
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Cancelled(absl::Time time, std::string_view by, std::string_view comment,
+                                 absl::Duration duration) const {
+  pb::Event event = Begin(time, "agent_cancelled");
+  event.mutable_agent_cancelled()->set_cancelled_by(by);
+  event.mutable_agent_cancelled()->set_comment(comment);
+  SetDuration(duration, event.mutable_agent_cancelled()->mutable_duration());
+  return event.SerializeAsString();
+}
+
+std::string Numbered(std::string event, std::string_view run_id, int64_t sequence) {
+  pb::Event number;
+  number.set_sequence(static_cast<uint64_t>(sequence));
+  number.set_event_id(absl::StrCat(run_id, "-", sequence));
+  // Serialized messages that follow each other are merged when they are parsed.
+  // https://protobuf.dev/programming-guides/encoding/#last-one-wins
+  return absl::StrCat(event, number.SerializeAsString());
+}
+
+}  // namespace bulkhead::agent

@@ -1,0 +1,110 @@
+#include "services/agent/run_service_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::agent {
+namespace {
+
+constexpr size_t kMaxRequestIdBytes = 128;
+// A run token outlives its run by a little, so that a late call fails for the right reason; auth gives none for longer.
+constexpr absl::Duration kTokenMargin = absl::Minutes(1);
+constexpr absl::Duration kMaxTokenLifetime = absl::Hours(24 * 7);
+
+absl::Status Invalid(std::string_view reason, std::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, message,
+                   {.domain = "bulkhead.agent", .reason = std::string(reason)});
+}
+
+}  // namespace
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext call, NewRun wanted) {
+  const RunStore::Scoped runs = store().For(call.user->user());
+  if (wanted.request_id.size() > kMaxRequestIdBytes) {
+    co_return Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
+  }
+  if (!wanted.request_id.empty()) {
+    // Before the checks: a repeated call gets its answer even if the world has changed.
+    CO_ASSIGN_OR_RETURN(std::optional<RunRecord> first, runs.FindByRequest(wanted.request_id));
+    if (first.has_value()) {
+      co_return *std::move(first);
+    }
+  }
+  CO_ASSIGN_OR_RETURN(const AgentFactory* agent, dependencies_.registry->Find(wanted.agent));
+  CO_RETURN_IF_ERROR(dependencies_.registry->ValidateInput(wanted.agent, wanted.input));
+  if (wanted.timeout.has_value() && *wanted.timeout <= absl::ZeroDuration()) {
+    co_return Invalid("RUN_TIMEOUT_INVALID", "timeout is not positive");
+  }
+  const absl::Duration timeout = std::min(wanted.timeout.value_or(options_.run_timeout), options_.run_timeout);
+
+  const absl::Time now = dependencies_.clock->Now();
+  RunRecord run;
+  run.id = dependencies_.ids->NewId("run");
+  run.owner = call.user->user();
+  run.session = call.user->session();
+  run.agent = agent->spec.name;
+  run.agent_version = agent->spec.version;
+  run.input = wanted.input.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  run.create_time = now;
+  run.deadline = now + timeout;
+  run.traceparent = call.traceparent;
+  run.request_id = wanted.request_id;
+  CO_ASSIGN_OR_RETURN(Secret token,
+                      co_await dependencies_.exchange->Exchange(
+                          call.token, run.name(),
+                          std::min(timeout + options_.cancel_grace + kTokenMargin, kMaxTokenLifetime)));
+  // Bound to the run: a sealed token that is moved to another row does not open.
+  run.sealed_token = dependencies_.sealer->Seal(token.Reveal(), run.name());
+  CO_ASSIGN_OR_RETURN(RunRecord created, co_await runs.Create(std::move(run), options_.max_unfinished));
+  if (created.state == RunState::kPending) {
+    dependencies_.engine->Submit(created);
+  }
+  co_return created;
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Retry(rpc::CallContext call, std::string id,
+                                                           std::string request_id) {
+  CO_ASSIGN_OR_RETURN(RunRecord run, store().For(call.user->user()).Get(id));
+  if (!IsTerminal(run.state)) {
+    co_return MakeError(absl::StatusCode::kFailedPrecondition,
+                        absl::StrCat("the run has not ended: ", RunStateName(run.state)),
+                        {.domain = "bulkhead.agent", .reason = "RUN_NOT_ENDED", .metadata = {{"run", id}}});
+  }
+  NewRun wanted{.agent = run.agent,
+                .input = nlohmann::json::parse(run.input, nullptr, /*allow_exceptions=*/false),
+                .timeout = run.deadline - run.create_time,
+                .request_id = std::move(request_id)};
+  co_return co_await Create(std::move(call), std::move(wanted));
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Cancel(std::string user, std::string id, std::string comment) {
+  const RunStore::Scoped runs = store().For(user);
+  CO_ASSIGN_OR_RETURN(RunRecord run,
+                      co_await runs.Cancel(std::move(id), std::move(comment), dependencies_.clock->Now()));
+  dependencies_.engine->Cancel(run);
+  co_return run;
+}
+
+Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string user, std::string run,
+                                                                  std::string approval, std::string call_hash,
+                                                                  ApprovalDecision decision) {
+  ApprovalRecord decided;
+  decided.verdict = decision.allowed ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny;
+  decided.comment = std::move(decision.comment);
+  if (decision.edited_arguments.has_value()) {
+    decided.edited_arguments = decision.edited_arguments->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  decided.decided_by = user;
+  decided.decide_time = dependencies_.clock->Now();
+  const RunStore::Scoped runs = store().For(user);
+  CO_ASSIGN_OR_RETURN(ApprovalRecord resolved,
+                      co_await runs.Resolve(run, std::move(approval), std::move(call_hash), std::move(decided)));
+  dependencies_.engine->ApprovalDecided(run);
+  co_return resolved;
+}
+
+}  // namespace bulkhead::agent

@@ -1,0 +1,69 @@
+// What RunService does, without gRPC: create, cancel, retry, resolve.
+#ifndef SERVICES_AGENT_RUN_SERVICE_CORE_H_
+#define SERVICES_AGENT_RUN_SERVICE_CORE_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "services/agent/agent.h"
+#include "services/agent/agent_registry.h"
+#include "services/agent/peers.h"
+#include "services/agent/run_engine.h"
+#include "services/agent/run_record.h"
+#include "services/agent/run_store.h"
+#include "services/common/crypto/crypto.h"
+#include "services/common/ids/id_generator.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/runtime/awaitable.h"
+#include "services/common/time/clock.h"
+
+namespace bulkhead::agent {
+
+struct NewRun {
+  std::string agent;
+  nlohmann::json input;
+  std::optional<absl::Duration> timeout;
+  std::string request_id;
+};
+
+// Thread-safe. Errors as run_service.proto lists them.
+class RunServiceCore {
+ public:
+  struct Options {
+    int max_unfinished = 104;  // Runs of one user that have not ended.
+    absl::Duration run_timeout;
+    absl::Duration cancel_grace;
+  };
+  // All pointers outlive the core.
+  struct Dependencies {
+    Clock* clock = nullptr;
+    IdGenerator* ids = nullptr;
+    const RunStore* store = nullptr;
+    RunEngine* engine = nullptr;
+    const AgentRegistry* registry = nullptr;
+    TokenExchange* exchange = nullptr;
+    const crypto::Sealer* sealer = nullptr;
+  };
+
+  RunServiceCore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
+
+  // `call` has a user and that user's token, which is exchanged for the run's own.
+  Awaitable<absl::StatusOr<RunRecord>> Create(rpc::CallContext call, NewRun wanted);
+  Awaitable<absl::StatusOr<RunRecord>> Retry(rpc::CallContext call, std::string run, std::string request_id);
+  Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string user, std::string run, std::string comment);
+  Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, std::string run, std::string approval,
+                                                    std::string call_hash, ApprovalDecision decision);
+
+  const RunStore& store() const { return *dependencies_.store; }
+
+ private:
+  const Options options_;
+  const Dependencies dependencies_;
+};
+
+}  // namespace bulkhead::agent
+
+#endif  // SERVICES_AGENT_RUN_SERVICE_CORE_H_
