@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -68,6 +68,31 @@ absl::Status CreatePrivateFile(const std::string& path, std::string_view content
   return absl::OkStatus();
 }
 
+absl::StatusOr<Secret> ParseSealingKey(std::string_view text, std::string_view origin) {
+  std::string bytes;
+  if (!absl::Base64Unescape(absl::StripAsciiWhitespace(text), &bytes) || bytes.size() != kSealingKeyBytes) {
+    return KeyUnusable(origin, "it must be 32 bytes in base64, as `head -c 32 /dev/urandom | base64` prints them");
+  }
+  return Secret(std::move(bytes));
+}
+
+absl::StatusOr<Secret> ReadSealingKey(const std::string& file_path) {
+  struct stat attributes;
+  if (stat(file_path.c_str(), &attributes) != 0) {
+    return KeyUnusable(file_path, SystemMessage(errno));
+  }
+  if ((attributes.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    return KeyUnusable(file_path, "others than its owner may read or write it; chmod it to 0600");
+  }
+  std::ifstream file(file_path, std::ios::binary);
+  std::stringstream content;
+  content << file.rdbuf();
+  if (!file) {
+    return KeyUnusable(file_path, "it cannot be read");
+  }
+  return ParseSealingKey(content.str(), file_path);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDir>> DataDir::Open(std::string path) {
@@ -123,31 +148,6 @@ absl::StatusOr<Secret> DataDir::OwnSealingKey() const {
     RETURN_IF_ERROR(CreatePrivateFile(path, absl::StrCat(absl::Base64Escape(key.Reveal()), "\n")));
   }
   return ReadSealingKey(path);
-}
-
-absl::StatusOr<Secret> ReadSealingKey(const std::string& file_path) {
-  struct stat attributes;
-  if (stat(file_path.c_str(), &attributes) != 0) {
-    return KeyUnusable(file_path, SystemMessage(errno));
-  }
-  if ((attributes.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return KeyUnusable(file_path, "others than its owner may read or write it; chmod it to 0600");
-  }
-  std::ifstream file(file_path, std::ios::binary);
-  std::stringstream content;
-  content << file.rdbuf();
-  if (!file) {
-    return KeyUnusable(file_path, "it cannot be read");
-  }
-  return ParseSealingKey(content.str(), file_path);
-}
-
-absl::StatusOr<Secret> ParseSealingKey(std::string_view text, std::string_view origin) {
-  std::string bytes;
-  if (!absl::Base64Unescape(absl::StripAsciiWhitespace(text), &bytes) || bytes.size() != kSealingKeyBytes) {
-    return KeyUnusable(origin, "it must be 32 bytes in base64, as `head -c 32 /dev/urandom | base64` prints them");
-  }
-  return Secret(std::move(bytes));
 }
 
 }  // namespace bulkhead

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -35,12 +34,6 @@ class DataDir {
   std::string path_;
   int lock_;  // A file descriptor.
 };
-
-// The key that `file_path` holds: 32 bytes in base64, with or without a newline. Errors as OwnSealingKey.
-absl::StatusOr<Secret> ReadSealingKey(const std::string& file_path);
-
-// The key that `text` spells. `origin` names it in messages, which never hold the text.
-absl::StatusOr<Secret> ParseSealingKey(std::string_view text, std::string_view origin);
 
 }  // namespace bulkhead
 

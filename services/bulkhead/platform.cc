@@ -215,6 +215,7 @@ absl::Status Platform::State::MakeTool(const common::v1::PlatformConfig& config)
   ASSIGN_OR_RETURN(tool_verification, MakeVerification());
   tool::ToolServer::Options tool_options = ToolOptions(config.tool());
   tool_options.data_dir = data_dir->path();
+  tool_options.durable = options.durable;
   ASSIGN_OR_RETURN(tool, tool::ToolServer::Create(std::move(tool_options), {.rpc = RpcFor(tool_verification),
                                                                             .clock = clock,
                                                                             .ids = ids,
@@ -252,7 +253,8 @@ absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config
                                                                          .tool_channel = ConnectTo(*tool_host),
                                                                          .notifier_channel = ConnectTo(*notifier_host),
                                                                          .service_secret = service_secrets["agent"].Copy(),
-                                                                         .extra_agents = options.extra_agents}));
+                                                                         .extra_agents = options.extra_agents,
+                                                                         .before_commit = options.before_commit}));
   ASSIGN_OR_RETURN(agent_host, ServiceHost::Start("agent", agent->services(), options.transport));
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #ifndef SERVICES_BULKHEAD_PLATFORM_H_
 #define SERVICES_BULKHEAD_PLATFORM_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -51,6 +52,8 @@ class Platform {
     // Beside the built-in ones.
     std::vector<std::shared_ptr<tool::Tool>> extra_tools;
     std::vector<agent::AgentFactory> extra_agents;
+    // Called with the number of each commit of the agent service, from 1, before it happens; an error makes that commit fail. Null does nothing.
+    std::function<absl::Status(int64_t)> before_commit;
     // Called for each channel between services: where tests break calls. Null intercepts nothing.
     std::function<Interceptors()> client_interceptors;
   };

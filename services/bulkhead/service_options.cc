@@ -2,17 +2,12 @@
 
 #include <cstdint>
 
-#include "absl/time/time.h"
 #include "bulkhead/common/v1/config.pb.h"
+#include "services/common/config/config.h"
 
 namespace bulkhead {
-namespace {
 
-absl::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
-}  // namespace
+using config::ToDuration;
 
 auth::AuthServer::Options AuthOptions(const common::v1::AuthConfig& config) {
   auth::AuthServer::Options options;

@@ -8,8 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/auth/v1/audit_service.grpc.pb.h"
 #include "bulkhead/common/v1/config.pb.h"
-#include "bulkhead/notifier/v1/event.pb.h"
-#include "bulkhead/agent/v1/run_service.pb.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/common/status/macros.h"
@@ -38,6 +36,7 @@ struct Harness::Settings {
   std::vector<std::shared_ptr<tool::Tool>> tools;
   std::vector<agent::AgentFactory> agents;
   std::vector<std::function<void(common::v1::PlatformConfig&)>> changes;
+  std::function<absl::Status(int64_t)> before_commit;
   absl::Time start = DefaultStart();
   bool system_clock = false;
   bool random_ids = false;
@@ -64,6 +63,11 @@ HarnessBuilder& HarnessBuilder::WithAgent(agent::AgentFactory agent) {
 
 HarnessBuilder& HarnessBuilder::Configure(std::function<void(common::v1::PlatformConfig&)> change) {
   settings_->changes.push_back(std::move(change));
+  return *this;
+}
+
+HarnessBuilder& HarnessBuilder::BeforeCommit(std::function<absl::Status(int64_t)> hook) {
+  settings_->before_commit = std::move(hook);
   return *this;
 }
 
@@ -226,6 +230,7 @@ absl::Status Harness::Start() {
   options.ids = ids_.get();
   options.extra_tools = settings_->tools;
   options.extra_agents = settings_->agents;
+  options.before_commit = settings_->before_commit;
   options.client_interceptors = [this] { return faults_.MakeInterceptors(); };
   ASSIGN_OR_RETURN(platform_, Platform::Create(std::move(options), config));
   channels_["bulkhead.agent."] = platform_->agent_channel();

@@ -4,7 +4,7 @@
 //   ASSERT_OK_AND_ASSIGN(std::string run, platform->As("ada").StartRun("analyst", {{"file", "sales.csv"}}));
 //   ASSERT_OK_AND_ASSIGN(agent::v1::Run ended, platform->As("ada").WaitForRun(run));
 //
-// Includes no proto: a test includes the messages that it looks into, and testing/harness/calls.h to call a method that has no verb here.
+// A method that has no verb here is called with testing/harness/calls.h.
 #ifndef TESTING_HARNESS_HARNESS_H_
 #define TESTING_HARNESS_HARNESS_H_
 
@@ -113,6 +113,8 @@ class HarnessBuilder {
   HarnessBuilder& WithAgent(agent::AgentFactory agent);
   // Changes the configuration, which begins with that of an environment for tests.
   HarnessBuilder& Configure(std::function<void(common::v1::PlatformConfig&)> change);
+  // Makes commits of the agent service fail, see Platform::Options::before_commit.
+  HarnessBuilder& BeforeCommit(std::function<absl::Status(int64_t)> hook);
   // Noon of 1 March 2026 (UTC) when it is not called.
   HarnessBuilder& StartAt(absl::Time time);
   // For the few tests that are about real time.

@@ -11,6 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "bulkhead/agent/v1/run_service.pb.h"
+#include "bulkhead/auth/v1/audit_service.pb.h"
+#include "bulkhead/auth/v1/session_service.pb.h"
+#include "bulkhead/notifier/v1/event.pb.h"
+#include "bulkhead/tool/v1/file_service.pb.h"
+#include "bulkhead/tool/v1/tool_service.pb.h"
 #include "nlohmann/json_fwd.hpp"
 #include "services/common/identity/token.h"
 #include "testing/base/wait.h"
@@ -19,22 +25,6 @@ namespace grpc {
 class Channel;
 class ClientContext;
 }  // namespace grpc
-namespace bulkhead::agent::v1 {
-class Approval;
-class Run;
-}  // namespace bulkhead::agent::v1
-namespace bulkhead::auth::v1 {
-class AuditRecord;
-class Tokens;
-}  // namespace bulkhead::auth::v1
-namespace bulkhead::notifier::v1 {
-class Event;
-}
-namespace bulkhead::tool::v1 {
-class File;
-class Invocation;
-class Tool;
-}  // namespace bulkhead::tool::v1
 namespace bulkhead::gateway {
 class GatewayClient;
 }

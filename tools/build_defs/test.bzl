@@ -20,6 +20,7 @@ def bulkhead_cc_test(
         defines = [],
         shard_count = None,
         timeout = None,
+        target_compatible_with = None,
         main = "@googletest//:gtest_main",
         visibility = ["//visibility:private"]):
     """A GoogleTest test: sandboxed, without a network but its own loopback, cached, always part of //...
@@ -40,6 +41,7 @@ def bulkhead_cc_test(
       defines: as local_defines in cc_test.
       shard_count: for a heavy suite.
       timeout: only to shorten what the size gives.
+      target_compatible_with: for a test of what only some configurations build; the others skip it.
       main: the library with main(), or None if the sources have one.
       visibility: as in cc_test.
     """
@@ -59,6 +61,7 @@ def bulkhead_cc_test(
         local_defines = defines,
         shard_count = shard_count,
         size = size,
+        target_compatible_with = target_compatible_with,
         tags = ["block-network"] + requirements + tags,
         timeout = timeout or _TIMEOUTS[size],
         visibility = visibility,

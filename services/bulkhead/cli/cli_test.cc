@@ -1,0 +1,224 @@
+// The program as its users meet it: as a process, by its output and exit codes.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "testing/base/matchers.h"
+#include "testing/base/temp_dir.h"
+#include "testing/harness/child_process.h"
+
+namespace bulkhead::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using testing::ChildProcess;
+using testing::Finished;
+using testing::TempDir;
+
+std::string ReadText(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class CliTest : public ::testing::Test {
+ protected:
+  ChildProcess::Options Command(std::vector<std::string> arguments, std::string input = "") const {
+    return {.program = fs::absolute("services/bulkhead/bulkhead").string(),
+            .arguments = std::move(arguments),
+            .environment = {{"HOME", home_.path()}, {"TMPDIR", home_.path()}},
+            .folder = home_.path(),
+            .input = std::move(input)};
+  }
+
+  Finished Run(std::vector<std::string> arguments, std::string input = "") const {
+    absl::StatusOr<Finished> finished = testing::RunToEnd(Command(std::move(arguments), std::move(input)));
+    EXPECT_OK(finished);
+    return finished.ok() ? *std::move(finished) : Finished{};
+  }
+
+  // `bulkhead analyze` of a file with this content; the JSON that it printed is in `output`.
+  Finished Analyze(const std::string& name, std::string_view content) const {
+    std::ofstream(home_.File(name), std::ios::binary) << content;
+    return Run({"analyze", name, "--json", "--out", "report"});
+  }
+
+  std::string Report() const { return ReadText(home_.File("report/report.md")); }
+
+  TempDir home_;
+};
+
+// A server of its own, and a user who is signed in there.
+class ServerTest : public CliTest {
+ protected:
+  void SetUp() override {
+    auto server = ChildProcess::Start(Command({"serve", "--json", "--data", "data", "--listen", "127.0.0.1:0", "--set",
+                                               "auth.scrypt_log_n=4"}));
+    ASSERT_OK(server);
+    server_ = *std::move(server);
+    ASSERT_OK_AND_ASSIGN(const std::string line, server_->WaitForLine("url"));
+    url_ = json::parse(line).at("url");
+  }
+
+  Finished At(std::vector<std::string> arguments, std::string input = "") const {
+    arguments.insert(arguments.end(), {"--server", url_});
+    return Run(std::move(arguments), std::move(input));
+  }
+
+  Finished Login() const { return At({"login", "--login", "ada", "--password-stdin", "--register"}, "correct horse battery\n"); }
+
+  std::unique_ptr<ChildProcess> server_;
+  std::string url_;
+};
+
+TEST_F(CliTest, UsageIsExplainedAndWrongUsageIsCode2) {
+  EXPECT_EQ(Run({"version"}).exit_code, 0);
+  EXPECT_THAT(Run({"--help"}).output, HasSubstr("analyze"));
+  EXPECT_EQ(Run({}).exit_code, 2);
+  EXPECT_EQ(Run({"frobnicate"}).exit_code, 2);
+  EXPECT_EQ(Run({"run", "analyst", "--input", "[1]", "--server", "http://127.0.0.1:1"}).exit_code, 2);
+  const Finished unknown = Run({"serve", "--data", "data", "--set", "agent.max_runing=8"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.errors, HasSubstr("agent.max_runing"));
+}
+
+TEST_F(CliTest, ConfigurationIsCheckedAndExplained) {
+  EXPECT_EQ(Run({"config", "check", "--set", "agent.max_running=8"}).exit_code, 0);
+  EXPECT_EQ(Run({"config", "check", "--set", "agent.max_running=0"}).exit_code, 2);
+  const Finished explained = Run({"config", "explain", "--json", "--set", "agent.max_running=8"});
+  ASSERT_EQ(explained.exit_code, 0) << explained.errors;
+  bool found = false;
+  for (const json& field : json::parse(explained.output).at("fields")) {
+    if (field.at("path") == "agent.max_running") {
+      found = true;
+      EXPECT_EQ(field.at("value"), "8");
+      EXPECT_THAT(field.at("place").get<std::string>(), HasSubstr("--set"));
+    }
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST_F(CliTest, WithoutServerOrSignInTheCodeTellsWhich) {
+  EXPECT_EQ(Run({"runs", "--server", "http://127.0.0.1:1"}).exit_code, 4);
+  EXPECT_EQ(Run({"login", "--login", "ada", "--password-stdin", "--server", "http://127.0.0.1:1"}, "x\n").exit_code, 3);
+  const Finished missing = Run({"analyze", "nowhere.csv", "--json"});
+  EXPECT_EQ(missing.exit_code, 5);
+  EXPECT_EQ(json::parse(missing.errors).at("error").at("reason"), "LOCAL_FILE_UNREADABLE");
+}
+
+TEST_F(ServerTest, OneUserWorksAtAServer) {
+  const Finished login = Login();
+  ASSERT_EQ(login.exit_code, 0) << login.errors;
+  struct stat credentials;
+  ASSERT_EQ(stat(home_.File(".config/bulkhead/credentials.json").c_str(), &credentials), 0);
+  EXPECT_EQ(credentials.st_mode & 0777, 0600u);
+  EXPECT_EQ(At({"login", "--login", "ada", "--password-stdin"}, "wrong horse battery\n").exit_code, 4);
+
+  std::ofstream(home_.File("t.csv")) << "a,b\n1,x\n2,y\n3,x\n";
+  EXPECT_EQ(At({"files", "put", "t.csv"}).exit_code, 0);
+  EXPECT_THAT(At({"files", "list"}).output, HasSubstr("t.csv"));
+  const Finished loaded = At({"tools", "invoke", "table.load", "--input", R"({"file": "t.csv"})", "--json"});
+  ASSERT_EQ(loaded.exit_code, 0) << loaded.errors;
+  EXPECT_EQ(json::parse(loaded.output).at("output").at("rows"), 3);
+  EXPECT_EQ(At({"tools", "show", "no.such.tool"}).exit_code, 5);
+  EXPECT_THAT(At({"tools", "list"}).output, HasSubstr("table.load"));
+
+  const Finished run = At({"run", "analyst", "--input", R"({"file": "t.csv"})", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  std::string last;
+  for (const std::string_view line : absl::StrSplit(run.output, '\n', absl::SkipEmpty())) {
+    ASSERT_TRUE(json::accept(line)) << line;
+    last = line;
+  }
+  const std::string name = json::parse(last).at("name");
+  EXPECT_EQ(json::parse(last).at("state"), "RUN_STATE_SUCCEEDED");
+  EXPECT_THAT(At({"runs", "list"}).output, HasSubstr("succeeded"));
+  EXPECT_EQ(At({"runs", "show", name}).exit_code, 0);
+  EXPECT_THAT(At({"watch", name}).output, HasSubstr("agent_completed"));
+  EXPECT_EQ(At({"cancel", name}).exit_code, 1);  // It has ended.
+  EXPECT_EQ(At({"runs", "show", "run-no-such"}).exit_code, 5);
+  EXPECT_EQ(At({"run", "no-such-agent", "--input", "{}"}).exit_code, 5);
+}
+
+TEST_F(ServerTest, StopsCleanlyAndComesBackWithItsData) {
+  ASSERT_EQ(Login().exit_code, 0);
+  const Finished second = Run({"serve", "--data", "data", "--listen", "127.0.0.1:0"});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.errors, HasSubstr("DATA_DIR_IN_USE"));
+
+  server_->Signal(SIGTERM);
+  ASSERT_OK_AND_ASSIGN(const int exit_code, server_->WaitForExit());
+  EXPECT_EQ(exit_code, 0) << server_->errors();
+
+  SetUp();
+  EXPECT_EQ(At({"login", "--login", "ada", "--password-stdin"}, "correct horse battery\n").exit_code, 0);
+}
+
+TEST_F(CliTest, OddFilesAreAnalysedOrRefusedWithTheirLine) {
+  Finished finished = Analyze("empty.csv", "");
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, HasSubstr("TABLE_FILE_EMPTY"));
+
+  finished = Analyze("ragged.csv", "a,b\n1,2\n3\n");
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, HasSubstr("TABLE_ROW_RAGGED"));
+  EXPECT_THAT(finished.errors, HasSubstr("line 3"));
+
+  finished = Analyze("latin.csv", "name\nM\xfcller\n");
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.errors, HasSubstr("line 2"));
+
+  // A byte-order mark, quotes and newlines in fields, thousands separators, dates, missing values, duplicate headers.
+  finished = Analyze("odd.csv",
+                     "\xef\xbb\xbf"
+                     "Name,Sales,Day,name\n\"A \"\"quoted\"\"\nname\",\"1,200\",2024-01-31,x\nB,,2024-02-29,y\nC,\"3,400\",2024-03-01,x\n");
+  ASSERT_EQ(finished.exit_code, 0) << finished.errors;
+  EXPECT_THAT(Report(), HasSubstr("Sales"));
+  EXPECT_THAT(Report(), Not(HasSubstr("\xef\xbb\xbf")));
+
+  std::string wide;
+  for (int row = 0; row < 3; ++row) {
+    for (int column = 0; column < 500; ++column) {
+      absl::StrAppend(&wide, column == 0 ? "" : ",", row == 0 ? "c" : "", column + row);
+    }
+    wide += "\n";
+  }
+  finished = Analyze("wide.csv", wide);
+  EXPECT_EQ(finished.exit_code, 0) << finished.errors;
+  EXPECT_THAT(Report(), HasSubstr("c499"));
+}
+
+TEST_F(CliTest, TheDemonstrationShowsTwoUsersAndLeavesTheirReports) {
+  const Finished finished = Run({"demo"});
+
+  ASSERT_EQ(finished.exit_code, 0) << finished.output << finished.errors;
+  for (const char* user : {"ada", "bob"}) {
+    EXPECT_THAT(finished.output, HasSubstr(absl::StrCat("bulkhead-demo/", user, "/report.md")));
+    EXPECT_GT(ReadText(home_.File(absl::StrCat("bulkhead-demo/", user, "/report.md"))).size(), 1000u);
+  }
+  EXPECT_THAT(finished.output, HasSubstr("agent_completed"));
+  // What was temporary is gone.
+  for (const auto& entry : fs::directory_iterator(home_.path())) {
+    EXPECT_EQ(entry.path().filename().string(), "bulkhead-demo");
+  }
+}
+
+}  // namespace
+}  // namespace bulkhead::cli

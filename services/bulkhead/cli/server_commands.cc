@@ -1,0 +1,88 @@
+#include "services/bulkhead/cli/server_commands.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "bulkhead/common/v1/config.pb.h"
+#include "nlohmann/json.hpp"
+#include "services/bulkhead/platform.h"
+#include "services/common/config/config.h"
+#include "services/common/config/secret_reference.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::cli {
+namespace {
+
+using nlohmann::json;
+
+// Within what a service manager gives before it kills.
+constexpr absl::Duration kShutdownLimit = absl::Seconds(20);
+
+absl::StatusOr<config::Config> Load(const config::Environment& environment, const ServerOptions& options) {
+  config::Sources sources{.file = options.config_file, .environment = environment, .overrides = options.overrides};
+  // The short options are settings like others, and the strongest.
+  if (!options.data_dir.empty()) {
+    sources.overrides.push_back(absl::StrCat("data_dir=", options.data_dir));
+  }
+  if (!options.listen.empty()) {
+    sources.overrides.push_back(absl::StrCat("gateway.listen=", options.listen));
+  }
+  return config::LoadConfig(sources);
+}
+
+}  // namespace
+
+absl::Status Serve(Console& console, const Interrupt& interrupt, const config::Environment& environment,
+                   const ServerOptions& options) {
+  ASSIGN_OR_RETURN(const config::Config config, Load(environment, options));
+  for (const std::string& warning : config.warnings()) {
+    console.Note(absl::StrCat("warning: ", warning));
+  }
+  Platform::Options platform_options;
+  platform_options.data_dir = config.values().data_dir();
+  platform_options.admin_login = options.admin_login;
+  if (config.values().has_sealing_key()) {
+    ASSIGN_OR_RETURN(platform_options.sealing_key,
+                     config::ResolveSealingKey(config.values().sealing_key(), environment));
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<Platform> platform,
+                   Platform::Create(std::move(platform_options), config.values()));
+  console.Line(absl::StrCat("Bulkhead listens on ", platform->url(), ", with its data in ", config.values().data_dir()));
+  console.Json({{"url", platform->url()}, {"dataDir", config.values().data_dir()}});
+  interrupt.Wait();
+  console.Note("Shutting down...");
+  const absl::Status ended = platform->Shutdown(kShutdownLimit);
+  if (!ended.ok()) {
+    // Durable as it is, what was cut off goes on at the next start: no failure.
+    console.Note(absl::StrCat("some work was cut off: ", ended.message()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckConfig(Console& console, const config::Environment& environment, const ServerOptions& options) {
+  ASSIGN_OR_RETURN(const config::Config config, Load(environment, options));
+  for (const std::string& warning : config.warnings()) {
+    console.Note(absl::StrCat("warning: ", warning));
+  }
+  console.Line("The configuration is valid.");
+  console.Json({{"valid", true}, {"warnings", config.warnings()}});
+  return absl::OkStatus();
+}
+
+absl::Status ExplainConfig(Console& console, const config::Environment& environment, const ServerOptions& options) {
+  ASSIGN_OR_RETURN(const config::Config config, Load(environment, options));
+  console.Line(config::ExplainConfig(config));
+  json fields = json::array();
+  for (const config::ExplainedField& field : config.Explain()) {
+    fields.push_back({{"path", field.path},
+                      {"value", field.value},
+                      {"layer", config::LayerName(field.origin.layer)},
+                      {"place", field.origin.place}});
+  }
+  console.Json({{"fields", fields}});
+  return absl::OkStatus();
+}
+
+}  // namespace bulkhead::cli
