@@ -90,6 +90,9 @@ std::optional<Message> PayloadOf(const absl::Status& status, std::string_view ur
   return message;
 }
 
+// Of a view: gcc, which built Abseil, and clang name the constructor that takes a string differently.
+absl::Cord ToCord(std::string_view bytes) { return absl::Cord(bytes); }
+
 }  // namespace
 
 absl::Status MakeError(absl::StatusCode code, std::string_view message, ErrorInfo info) {
@@ -101,9 +104,9 @@ absl::Status MakeError(absl::StatusCode code, std::string_view message, ErrorInf
     (*proto.mutable_metadata())[key] = Presentable(value, kMaxMetadataValueBytes);
   }
   absl::Status status(code, Presentable(message, kMaxMessageBytes));
-  status.SetPayload(kErrorInfoUrl, absl::Cord(proto.SerializeAsString()));
+  status.SetPayload(kErrorInfoUrl, ToCord(proto.SerializeAsString()));
   if (info.retry_after.has_value()) {
-    status.SetPayload(kRetryInfoUrl, absl::Cord(ToRetryInfo(*info.retry_after).SerializeAsString()));
+    status.SetPayload(kRetryInfoUrl, ToCord(ToRetryInfo(*info.retry_after).SerializeAsString()));
   }
   return status;
 }

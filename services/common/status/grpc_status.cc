@@ -52,7 +52,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   google::rpc::Status details;
   if (details.ParseFromString(status.error_details())) {
     for (const auto& detail : details.details()) {
-      result.SetPayload(detail.type_url(), absl::Cord(detail.value()));
+      result.SetPayload(detail.type_url(), absl::Cord(std::string_view(detail.value())));
     }
   }
   if (ErrorInfoOf(result).has_value()) {
