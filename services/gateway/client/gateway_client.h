@@ -74,12 +74,12 @@ class GatewayClient {
   struct WatchOptions {
     uint64_t after = 0;  // The last sequence number seen.
     bool durable_only = false;
-    int reconnects = 10;   // How often a lost connection is made again without an event in between.
+    int reconnects = 10;   // How often in a row a lost connection is made again in vain; about 15 seconds.
     std::stop_token stop;  // Ends the watching: CANCELLED `WATCH_STOPPED`.
   };
 
   // Follows a run ("users/u/runs/r") over WebSocket. Calls `on_frame` with the JSON of each ServerFrame that is about it: {"event": {...}},
-  // {"gap": {...}} or {"caughtUp": {...}}, in order, without a durable event missing or twice, however often the connection is lost. Returns OK after the
+  // {"gap": {...}} or {"caughtUp": {...}}, in order, without a durable event missing or twice, however often the connection is lost ({"caughtUp"} comes again then). Returns OK after the
   // run's terminal event, or when `on_frame` returned false. UNAUTHENTICATED when the token ended: go on with a new one, from the last
   // sequence number seen.
   absl::Status WatchRun(std::string_view stream, WatchOptions options, const RawToken& token,
