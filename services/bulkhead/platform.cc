@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "grpcpp/create_channel.h"
@@ -185,7 +186,8 @@ absl::Status Platform::State::MakeFoundation(const common::v1::PlatformConfig& c
   executor = Executor::Create(
       {.name = "platform", .threads = config.has_threads() ? static_cast<int>(config.threads()) : kDefaultThreads});
   for (const char* service : {"agent", "tool", "notifier", "gateway"}) {
-    service_secrets[service] = crypto::RandomSecret(kServiceSecretBytes);
+    // As text: it travels in a proto string.
+    service_secrets[service] = Secret(absl::WebSafeBase64Escape(crypto::RandomBytes(kServiceSecretBytes)));
   }
   return absl::OkStatus();
 }

@@ -79,8 +79,8 @@ TEST(HarnessTest, FaultsStrikeTheCallsTheyAreSetFor) {
   EXPECT_EQ(tool->runs(), 1);
 
   platform->faults().FailCall(kGetRun, Broken(), /*nth=*/2);
-  EXPECT_THAT(ada.GetRun(ada.name() + "/runs/run-none"), HasReason("RUN_NOT_FOUND"));
-  EXPECT_THAT(ada.GetRun(ada.name() + "/runs/run-none"), HasReason("BROKEN_ON_PURPOSE"));
+  EXPECT_THAT(ada.GetRun(ada.name() + "/runs/run-absent"), HasReason("RUN_NOT_FOUND"));
+  EXPECT_THAT(ada.GetRun(ada.name() + "/runs/run-absent"), HasReason("BROKEN_ON_PURPOSE"));
   EXPECT_EQ(platform->faults().CallsOf(kGetRun), 2);
 
   platform->faults().DelayCall(kInvokeTool, absl::Milliseconds(5));

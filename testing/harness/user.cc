@@ -42,6 +42,9 @@ bool IsTerminal(std::string_view type) {
   return type == "agent_completed" || type == "agent_failed" || type == "agent_cancelled";
 }
 
+// `{}` where JSON is expected makes null.
+nlohmann::json ObjectOf(const nlohmann::json& input) { return input.is_null() ? nlohmann::json::object() : input; }
+
 absl::Status TimedOut(std::string_view awaited, const std::vector<std::string>& seen) {
   return MakeError(absl::StatusCode::kDeadlineExceeded,
                    absl::StrCat("timed out waiting for ", awaited, "; saw ", absl::StrJoin(seen, ", ")),
@@ -156,7 +159,7 @@ absl::StatusOr<std::string> User::StartRun(std::string_view agent, const nlohman
                                            StartRunOptions options) {
   agent::v1::CreateRunRequest request;
   request.set_agent(absl::StrCat("agents/", agent));
-  ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(input));
+  ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(ObjectOf(input)));
   if (options.timeout > absl::ZeroDuration()) {
     const int64_t nanoseconds = absl::ToInt64Nanoseconds(options.timeout);
     request.mutable_timeout()->set_seconds(nanoseconds / 1'000'000'000);
@@ -279,7 +282,7 @@ absl::StatusOr<tool::v1::Invocation> User::Invoke(std::string_view tool, const n
                                                   std::string_view request_id) {
   tool::v1::InvokeToolRequest request;
   request.set_tool(absl::StrCat("tools/", tool));
-  ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(input));
+  ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(ObjectOf(input)));
   request.set_request_id(request_id);
   grpc::ClientContext context;
   Authorize(context);
