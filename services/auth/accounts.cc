@@ -172,7 +172,7 @@ Awaitable<absl::Status> Accounts::Delete(const rpc::CallContext& call, std::stri
 Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
                                                  const Secret& current, const Secret& next) {
   const std::string& id = call.user->user();
-  const std::string address = RemoteAddressOf(call);
+  const std::string address = ThrottledAddressOf(call);
   AuditEntry entry = AuditLog::Describe(call, "user.change_password", call.user->user_name());
   CO_RETURN_IF_ERROR(ValidatePassword(next));
   std::optional<Credentials> credentials;

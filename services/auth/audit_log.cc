@@ -92,7 +92,7 @@ AuditEntry AuditLog::Describe(const rpc::CallContext& call, std::string_view act
           .allowed = true,
           .reason = "",
           .request_id = call.request_id,
-          .address = AddressOf(call)};
+          .address = call.peer_address};
 }
 
 absl::Status AuditLog::Append(storage::Connection& connection, const AuditEntry& entry) {

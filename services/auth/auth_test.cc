@@ -3,7 +3,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,7 +14,6 @@
 #include "gtest/gtest.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
-#include "services/auth/caller.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/role_store.h"
@@ -153,7 +151,7 @@ class AuthTest : public ::testing::Test {
   static rpc::CallContext Anonymous() {
     rpc::CallContext call;
     call.request_id = "req-1";
-    call.peer_address = "ipv4:192.0.2.7:4711";
+    call.peer_address = "192.0.2.7";
     return call;
   }
 
@@ -560,20 +558,6 @@ TEST(PermissionsTest, IntersectionGrantsWhatBothGrant) {
   EXPECT_THAT(IntersectPermissions({"*:*:*"}, RunPermissions()),
               ::testing::ElementsAreArray(RunPermissions()));
   EXPECT_THAT(IntersectPermissions({}, RunPermissions()), IsEmpty());
-}
-
-TEST(CallerTest, AddressComesWithoutPort) {
-  rpc::CallContext call;
-  for (auto [peer, address, remote] :
-       std::vector<std::tuple<std::string, std::string, std::string>>{
-           {"ipv4:192.0.2.7:4711", "192.0.2.7", "192.0.2.7"},
-           {"ipv6:%5B2001:db8::1%5D:4711", "2001:db8::1", "2001:db8::1"},
-           {"ipv4:127.0.0.1:80", "127.0.0.1", ""},
-           {"inproc:", "", ""}}) {
-    call.peer_address = peer;
-    EXPECT_EQ(AddressOf(call), address);
-    EXPECT_EQ(RemoteAddressOf(call), remote);
-  }
 }
 
 }  // namespace

@@ -5,13 +5,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "services/auth/errors.h"
 #include "services/common/ids/id_generator.h"
+#include "services/common/rpc/metadata.h"
 #include "services/common/status/macros.h"
 
 namespace bulkhead::auth {
@@ -39,19 +38,8 @@ std::string ActorOf(const rpc::CallContext& call) {
   return NameOfSubject(call.user->actor().empty() ? call.user->user() : call.user->actor());
 }
 
-std::string AddressOf(const rpc::CallContext& call) {
-  // gRPC's form: "ipv4:192.0.2.7:4711", "ipv6:%5B2001:db8::1%5D:4711", "inproc".
-  std::string_view address = call.peer_address;
-  if (!absl::ConsumePrefix(&address, "ipv4:") && !absl::ConsumePrefix(&address, "ipv6:")) {
-    return "";
-  }
-  return absl::StrReplaceAll(address.substr(0, address.rfind(':')),
-                             {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}});
-}
-
-std::string RemoteAddressOf(const rpc::CallContext& call) {
-  std::string address = AddressOf(call);
-  return address == "::1" || absl::StartsWith(address, "127.") ? "" : address;
+std::string ThrottledAddressOf(const rpc::CallContext& call) {
+  return rpc::IsThisMachine(call.peer_address) ? "" : call.peer_address;
 }
 
 absl::StatusOr<std::string> ParseName(std::string_view collection, std::string_view name) {

@@ -14,11 +14,9 @@ namespace bulkhead::auth {
 // call.
 std::string ActorOf(const rpc::CallContext& call);
 
-// The caller's host without its port: "192.0.2.7", "2001:db8::1"; "" within this process.
-std::string AddressOf(const rpc::CallContext& call);
-
-// The same, but "" for this machine too: the gateway stands there, before everybody.
-std::string RemoteAddressOf(const rpc::CallContext& call);
+// Where the call came from, for the throttle: "192.0.2.7". "" for this machine: whoever sits there
+// may be a gateway that did not say for whom it asks, and must not be slowed down for all.
+std::string ThrottledAddressOf(const rpc::CallContext& call);
 
 // The id in "<collection>/<id>", as in "users/user-7". INVALID_ARGUMENT `ID_MALFORMED`, `ID_EMPTY`
 // or `ID_PLACEHOLDER`.

@@ -69,7 +69,7 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
   absl::AsciiStrToLower(&login);
   // Whatever else was typed has one counter in common: there is no login to protect.
   const std::string throttle_key = IsLogin(login) ? login : "";
-  const std::string address = RemoteAddressOf(call);
+  const std::string address = ThrottledAddressOf(call);
   AuditEntry entry = AuditLog::Describe(call, "session.sign_in", LoginForAudit(login));
 
   absl::Status admitted = dependencies_.throttle->Begin(throttle_key, address);
@@ -107,7 +107,7 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
                         .expires_at = now + options_.session_lifetime,
                         .revoked_at = std::nullopt,
                         .client = call.client,
-                        .address = AddressOf(call)};
+                        .address = call.peer_address};
   Secret refresh_token = NewRefreshToken();
   const std::string refresh_hash = crypto::Sha256(refresh_token.Reveal());
   entry.resource = SessionName(session.user, session.id);

@@ -39,6 +39,7 @@ void Prepare(const CallContext& call, const CallPolicy& policy, grpc::ClientCont
     AddMetadata(context, kThread, call.user->request().thread);
   }
   AddMetadata(context, kClient, PrintableClient(call.client));
+  AddMetadata(context, kClientAddress, call.peer_address);
   AddMetadata(context, kTraceparent, call.traceparent);
   absl::Time deadline = std::min(call.deadline, RealNow() + policy.timeout);
   if (deadline != absl::InfiniteFuture()) {

@@ -4,11 +4,15 @@
 #include <cstddef>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 
 namespace bulkhead::rpc {
 namespace {
 
 constexpr size_t kMaxClientBytes = 128;
+constexpr size_t kMaxAddressBytes = 45;  // Of an IPv6 address that holds an IPv4 one.
 
 bool IsLowerHex(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
@@ -46,6 +50,24 @@ std::string PrintableClient(std::string_view client) {
     }
   }
   return printable;
+}
+
+std::string HostOfPeer(std::string_view peer) {
+  if (!absl::ConsumePrefix(&peer, "ipv4:") && !absl::ConsumePrefix(&peer, "ipv6:")) {
+    return "";
+  }
+  return absl::StrReplaceAll(peer.substr(0, peer.rfind(':')), {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}});
+}
+
+bool IsThisMachine(std::string_view host) { return host.empty() || host == "::1" || absl::StartsWith(host, "127."); }
+
+std::string OriginOf(std::string_view peer, std::string_view forwarded) {
+  std::string host = HostOfPeer(peer);
+  const bool well_formed =
+      !forwarded.empty() && forwarded.size() <= kMaxAddressBytes &&
+      std::all_of(forwarded.begin(), forwarded.end(),
+                  [](char c) { return absl::ascii_isxdigit(c) || c == '.' || c == ':'; });
+  return well_formed && IsThisMachine(host) ? std::string(forwarded) : host;
 }
 
 }  // namespace bulkhead::rpc

@@ -501,5 +501,16 @@ TEST(MetadataTest, OnlyWellFormedTraceparentsPass) {
   }
 }
 
+TEST(MetadataTest, ForwardedAddressIsBelievedFromThisMachineOnly) {
+  EXPECT_EQ(OriginOf("inproc:", ""), "");
+  EXPECT_EQ(OriginOf("ipv4:192.0.2.7:4711", ""), "192.0.2.7");
+  EXPECT_EQ(OriginOf("ipv6:%5B2001:db8::1%5D:4711", ""), "2001:db8::1");
+  EXPECT_EQ(OriginOf("inproc:", "192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(OriginOf("ipv4:127.0.0.1:4711", "2001:db8::1"), "2001:db8::1");
+  EXPECT_EQ(OriginOf("ipv6:[::1]:4711", "192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(OriginOf("ipv4:198.51.100.9:4711", "192.0.2.7"), "198.51.100.9") << "a stranger says who he is";
+  EXPECT_EQ(OriginOf("inproc:", "<script>"), "");
+}
+
 }  // namespace
 }  // namespace bulkhead::rpc

@@ -171,7 +171,7 @@ Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::strin
   call.traceparent = info.traceparent;
   call.client = info.client;
   call.deadline = info.deadline;
-  call.peer_address = context.peer();
+  call.peer_address = OriginOf(context.peer(), Metadata(context, kClientAddress));
   auto token = std::make_shared<const RawToken>(BearerToken(context));
   if (anonymous) {
     if (!token->empty()) {

@@ -1,0 +1,271 @@
+// Tokens and keys: what every service believes, and what it refuses before anything happens.
+#include "services/common/identity/token.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "bulkhead/agent/v1/run_service.grpc.pb.h"
+#include "bulkhead/auth/v1/token_service.grpc.pb.h"
+#include "bulkhead/auth/v1/user_service.grpc.pb.h"
+#include "bulkhead/common/v1/options.pb.h"
+#include "bulkhead/notifier/v1/event_service.grpc.pb.h"
+#include "bulkhead/tool/v1/tool_service.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/descriptor.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "services/common/crypto/signature.h"
+#include "services/common/identity/token_verifier.h"
+#include "services/common/status/error.h"
+#include "services/common/status/grpc_status.h"
+#include "testing/base/matchers.h"
+#include "testing/base/requirements.h"
+#include "testing/base/wait.h"
+#include "testing/harness/calls.h"
+#include "testing/harness/harness.h"
+#include "testing/harness/test_tools.h"
+#include "testing/harness/user.h"
+
+namespace bulkhead::testing {
+namespace {
+
+using ::google::protobuf::DescriptorPool;
+using ::google::protobuf::MethodDescriptor;
+using ::google::protobuf::ServiceDescriptor;
+
+using agent::v1::RunService;
+using auth::v1::TokenService;
+using auth::v1::UserService;
+using notifier::v1::EventService;
+using tool::v1::ToolService;
+
+// Longer than an access token lives, with the leeway of every verifier.
+constexpr absl::Duration kTokenLife = absl::Minutes(16);
+
+// How each service answers one harmless call under `token`: by its name.
+std::map<std::string, absl::Status> AskEveryService(Harness& platform, std::string_view token) {
+  auth::v1::GetUserRequest user;
+  user.set_name("users/me");
+  notifier::v1::ListEventsRequest events;
+  events.set_stream("users/user-000001/runs/run-000001");
+  return {
+      {"auth",
+       CallWithToken<UserService>(platform, token, &UserService::Stub::GetUser, user).status()},
+      {"tool",
+       CallWithToken<ToolService>(platform, token, &ToolService::Stub::ListTools, {}).status()},
+      {"agent",
+       CallWithToken<RunService>(platform, token, &RunService::Stub::ListRuns, {}).status()},
+      {"notifier",
+       CallWithToken<EventService>(platform, token, &EventService::Stub::ListEvents, events)
+           .status()},
+  };
+}
+
+void ExpectAllRefuse(Harness& platform, std::string_view token, const std::string& reason) {
+  for (const auto& [service, status] : AskEveryService(platform, token)) {
+    EXPECT_THAT(status, HasReason(absl::StatusCode::kUnauthenticated, reason)) << service;
+  }
+}
+
+nlohmann::json DecodePart(std::string_view part) {
+  std::string json;
+  EXPECT_TRUE(absl::WebSafeBase64Unescape(part, &json));
+  return nlohmann::json::parse(json);
+}
+
+std::string EncodePart(const nlohmann::json& json) {
+  return absl::WebSafeBase64Escape(json.dump());
+}
+
+std::string KeyIdOf(const RawToken& token) {
+  const std::vector<std::string> parts = absl::StrSplit(token.Reveal(), '.');
+  return DecodePart(parts[0])["kid"];
+}
+
+TEST(TokenTest, ExpiredTokenIsRefusedBeforeTheToolRuns) {
+  Covers({"AU-1", "TD-7"});
+  auto tool = std::make_shared<CountingTool>("count");
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK(ada.InvokeTool("count", nlohmann::json::object()));
+
+  platform->Advance(kTokenLife);
+  EXPECT_THAT(ada.InvokeTool("count", nlohmann::json::object()),
+              HasReason(absl::StatusCode::kUnauthenticated, "TOKEN_EXPIRED"));
+  EXPECT_EQ(tool->runs(), 1);
+  ExpectAllRefuse(*platform, ada.token().Reveal(), "TOKEN_EXPIRED");
+
+  ASSERT_OK(ada.Refresh());
+  EXPECT_OK(ada.InvokeTool("count", nlohmann::json::object()));
+  EXPECT_EQ(tool->runs(), 2);
+}
+
+TEST(TokenTest, TokenOfAnotherKeyIsRefusedByEveryService) {
+  Covers({"AU-1", "AU-4"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  User& ada = platform->As("ada");
+  // All that a good token has, but for the key.
+  TokenClaims claims;
+  claims.issuer = "bulkhead";
+  claims.audience = "bulkhead";
+  claims.subject = ada.id();
+  claims.session = ada.session().substr(ada.session().rfind('/') + 1);
+  claims.token_id = "token-forged";
+  claims.permissions = {"*:*:*"};
+  claims.issued_at = platform->Now();
+  claims.not_before = platform->Now();
+  claims.expires_at = platform->Now() + absl::Minutes(5);
+  ASSERT_OK_AND_ASSIGN(auto key, crypto::SigningKey::Generate(crypto::Algorithm::kEdDsa));
+
+  ExpectAllRefuse(*platform, SignToken(claims, "key-forged", *key), "TOKEN_KEY_UNKNOWN");
+  ExpectAllRefuse(*platform, SignToken(claims, KeyIdOf(ada.token()), *key),
+                  "TOKEN_SIGNATURE_INVALID");
+}
+
+TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
+  Covers({"AU-1"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  const std::vector<std::string> parts = absl::StrSplit(platform->As("ada").token().Reveal(), '.');
+  ASSERT_EQ(parts.size(), 3);
+
+  nlohmann::json payload = DecodePart(parts[1]);
+  payload["perms"] = {"*:*:*"};
+  ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", EncodePart(payload), ".", parts[2]),
+                  "TOKEN_SIGNATURE_INVALID");
+  nlohmann::json header = DecodePart(parts[0]);
+  header["alg"] = "none";
+  ExpectAllRefuse(*platform, absl::StrCat(EncodePart(header), ".", EncodePart(payload), "."),
+                  "TOKEN_ALGORITHM_REFUSED");
+  ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", parts[1]), "TOKEN_MALFORMED");
+  ExpectAllRefuse(*platform, "", "TOKEN_MISSING");
+}
+
+// Calls `method` with an empty request and no token.
+absl::Status CallAnonymously(Harness& platform, const MethodDescriptor& method) {
+  grpc::GenericStub stub(platform.ChannelTo(method.service()->full_name()));
+  grpc::ClientContext context;
+  AuthorizeWith(context, "");
+  grpc::CompletionQueue queue;
+  const std::string path = absl::StrCat("/", method.service()->full_name(), "/", method.name());
+  grpc::Slice nothing;
+  const grpc::ByteBuffer request(&nothing, 1);
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> call =
+      stub.PrepareUnaryCall(&context, path, request, &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  int done = 0;
+  call->Finish(&response, &status, &done);
+  void* tag = nullptr;
+  bool ok = false;
+  EXPECT_TRUE(queue.Next(&tag, &ok));  // Ends by the call's deadline at the latest.
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
+  }
+  return FromGrpcStatus(status);
+}
+
+TEST(TokenTest, EveryMethodDeclaresWhatItNeedsAndRefusesACallWithoutAToken) {
+  Covers({"AU-5", "AU-4"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().Build());
+  // All but ToolHostService, which tool hosts serve and the platform calls.
+  const std::vector<std::string> services = {
+      "bulkhead.agent.v1.AgentService",    "bulkhead.agent.v1.RunService",
+      "bulkhead.agent.v1.ThreadService",   "bulkhead.auth.v1.AuditService",
+      "bulkhead.auth.v1.RoleService",      "bulkhead.auth.v1.SessionService",
+      "bulkhead.auth.v1.TokenService",     "bulkhead.auth.v1.UserService",
+      "bulkhead.notifier.v1.EventService", "bulkhead.tool.v1.FileService",
+      "bulkhead.tool.v1.ToolService"};
+  int refused = 0;
+  std::vector<std::string> anonymous;
+  for (const std::string& name : services) {
+    const ServiceDescriptor* service = DescriptorPool::generated_pool()->FindServiceByName(name);
+    ASSERT_NE(service, nullptr) << name;
+    for (int i = 0; i < service->method_count(); ++i) {
+      const MethodDescriptor& method = *service->method(i);
+      const bool open = method.options().GetExtension(common::v1::anonymous);
+      EXPECT_NE(open, !method.options().GetExtension(common::v1::requires_).empty())
+          << method.full_name() << " must declare either `requires` or `anonymous`";
+      if (open) {
+        anonymous.push_back(std::string(method.name()));
+        continue;
+      }
+      EXPECT_THAT(CallAnonymously(*platform, method),
+                  HasReason(absl::StatusCode::kUnauthenticated, "TOKEN_MISSING"))
+          << method.full_name();
+      ++refused;
+    }
+  }
+  EXPECT_GE(refused, 45);
+  // Whoever opens another method to everybody has to say so here.
+  EXPECT_THAT(anonymous, ::testing::UnorderedElementsAre(
+                             "CreateUser", "SignIn", "RefreshSession", "BeginProviderSignIn",
+                             "CompleteProviderSignIn", "GetKeySet", "IssueServiceToken"));
+}
+
+TEST(TokenTest, RotationRefusesNoValidTokenAndARevokedKeyIsRefusedEverywhere) {
+  Covers({"AU-6"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).Build());
+  User& ada = platform->As("ada");
+  User& bob = platform->As("bob");
+  User& admin = platform->AsAdmin();
+  const std::string old_key = KeyIdOf(ada.token());
+  ASSERT_OK(Call<TokenService>(admin, &TokenService::Stub::RotateKeys, {}));
+
+  // The new key is accepted at once, the old one goes on.
+  ASSERT_OK(bob.SignIn());
+  ASSERT_OK(admin.SignIn());
+  EXPECT_NE(KeyIdOf(bob.token()), old_key);
+  for (User* user : {&ada, &bob}) {
+    EXPECT_OK(user->ListTools()) << user->login();
+    EXPECT_OK(user->ListRuns()) << user->login();
+  }
+
+  auth::v1::RevokeKeyRequest revoke;
+  revoke.set_kid(old_key);
+  ASSERT_OK(Call<TokenService>(admin, &TokenService::Stub::RevokeKey, revoke));
+  auth::v1::GetUserRequest me;
+  me.set_name("users/me");
+  EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me),
+              HasReason("TOKEN_KEY_UNKNOWN"));
+  // The others learn it with their next look at the key set.
+  platform->Advance(absl::Minutes(5));
+  for (const char* service : {"tool", "agent", "notifier"}) {
+    EXPECT_OK(WaitFor(
+        [&] {
+          return ReasonOf(AskEveryService(*platform, ada.token().Reveal())[service]) ==
+                 "TOKEN_KEY_UNKNOWN";
+        },
+        absl::StrCat("the refusal of the revoked key by ", service)));
+  }
+  EXPECT_OK(bob.ListTools());
+  // Her session lives: it gets her a token of the new key.
+  ASSERT_OK(ada.Refresh());
+  EXPECT_OK(ada.ListTools());
+}
+
+TEST(TokenTest, KeysAndSessionsOutliveARestart) {
+  Covers({"AU-6", "AU-3"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK(platform->Restart());
+  EXPECT_OK(ada.ListTools());
+  EXPECT_OK(ada.Refresh());
+  EXPECT_OK(ada.ListRuns());
+}
+
+}  // namespace
+}  // namespace bulkhead::testing
