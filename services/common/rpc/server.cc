@@ -148,7 +148,9 @@ Awaitable<absl::StatusOr<VerifiedToken>> Verify(const ServerDependencies& depend
       ReasonOf(verified.status()) != "TOKEN_KEY_UNKNOWN") {
     co_return verified;
   }
-  co_await dependencies.key_refresher->RefreshForUnknownKey();
+  // Whether that worked or not, the verifier tells what the token is worth now.
+  const absl::Status refreshed = co_await dependencies.key_refresher->RefreshForUnknownKey();
+  ABSL_VLOG(1) << "Asked for keys because of an unknown one: " << refreshed;
   co_return dependencies.verifier->Verify(token);
 }
 
