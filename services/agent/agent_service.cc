@@ -11,6 +11,7 @@
 #include "bulkhead/agent/v1/run_service.grpc.pb.h"
 #include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "services/agent/agent_registry.h"
+#include "services/agent/agents/analyst.h"
 #include "services/agent/peer_service.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
@@ -363,6 +364,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->executor = dependencies.executor;
 
   std::vector<AgentFactory> agents = std::move(dependencies.extra_agents);
+  agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
   ASSIGN_OR_RETURN(state->database, storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
