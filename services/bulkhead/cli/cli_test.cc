@@ -25,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::ChildProcess;
 using testing::Finished;
@@ -105,7 +104,8 @@ TEST_F(CliTest, ConfigurationIsCheckedAndExplained) {
   const Finished explained = Run({"config", "explain", "--json", "--set", "agent.max_running=8"});
   ASSERT_EQ(explained.exit_code, 0) << explained.errors;
   bool found = false;
-  for (const json& field : json::parse(explained.output).at("fields")) {
+  const json explanation = json::parse(explained.output);
+  for (const json& field : explanation.at("fields")) {
     if (field.at("path") == "agent.max_running") {
       found = true;
       EXPECT_EQ(field.at("value"), "8");
@@ -202,7 +202,8 @@ TEST_F(CliTest, OddFilesAreAnalysedOrRefusedWithTheirLine) {
   }
   finished = Analyze("wide.csv", wide);
   EXPECT_EQ(finished.exit_code, 0) << finished.errors;
-  EXPECT_THAT(Report(), HasSubstr("c499"));
+  // Not printed when it fails: it is long.
+  EXPECT_TRUE(Report().find("500 columns") != std::string::npos);
 }
 
 TEST_F(CliTest, TheDemonstrationShowsTwoUsersAndLeavesTheirReports) {

@@ -115,7 +115,7 @@ absl::StatusOr<std::vector<std::string>> SaveArtifacts(Session& session, const j
   std::vector<std::string> saved;
   for (const std::string& path : paths) {
     // A path of the workspace has no "..": it stays below the folder.
-    const std::string local = (fs::path(folder) / path.substr(shared.size())).string();
+    const std::string local = (fs::absolute(folder) / path.substr(shared.size())).string();
     RETURN_IF_ERROR(session.Download(path, local));
     saved.push_back(local);
   }

@@ -28,7 +28,17 @@ std::string ShortInput(const nlohmann::json& payload) {
   if (input == payload.end() || input->empty()) {
     return "";
   }
-  std::string text = Printable(input->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  // What tells most of the built-in tools' calls.
+  std::string text;
+  for (const char* key : {"sql", "file", "column", "table"}) {
+    text = Text(*input, key);
+    if (!text.empty()) {
+      break;
+    }
+  }
+  if (text.empty()) {
+    text = Printable(input->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
   if (text.size() > kLongestInput) {
     text.resize(kLongestInput);
     // Not in the middle of a character.

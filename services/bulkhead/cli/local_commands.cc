@@ -30,11 +30,18 @@ struct Finished {
   std::vector<std::string> saved;
 };
 
+// The file's name, as the workspace accepts it: not hidden.
+std::string WorkspaceName(const std::string& local_file) {
+  const std::string name = fs::path(local_file).filename().string();
+  const size_t shown = name.find_first_not_of('.');
+  return shown == std::string::npos ? "data" : name.substr(shown);
+}
+
 // Uploads `local_file`, runs the analyst over it, prints the events as they come, and saves what it made into `folder`.
 absl::StatusOr<Finished> RunAnalyst(Console& console, const Interrupt& interrupt, Session& session, std::string who,
                                     Colour colour, const std::string& local_file, const std::string& question,
                                     const std::string& folder) {
-  const std::string path = fs::path(local_file).filename().string();
+  const std::string path = WorkspaceName(local_file);
   int shown_tenths = 0;
   RETURN_IF_ERROR(session
                       .Upload(path, local_file,
@@ -136,7 +143,8 @@ absl::Status Demo(Console& console, const Interrupt& interrupt, const DemoOption
       entry["password"] = users[i].password.Reveal();
     }
     console.Line(absl::StrCat(console.Paint(colours[i], absl::StrFormat("%-6s", users[i].login)), " report: ",
-                              console.Paint(Colour::kBold, entry.value("report", ""))));
+                              console.Paint(Colour::kBold, entry.value("report", "")), " and ",
+                              results[i]->saved.size() - 1, " charts"));
     summary["users"].push_back(std::move(entry));
   }
   console.Json(summary);
