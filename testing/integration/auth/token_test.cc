@@ -147,8 +147,10 @@ TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
                   "TOKEN_SIGNATURE_INVALID");
   nlohmann::json header = DecodePart(parts[0]);
   header["alg"] = "none";
-  ExpectAllRefuse(*platform, absl::StrCat(EncodePart(header), ".", EncodePart(payload), "."),
-                  "TOKEN_ALGORITHM_REFUSED");
+  const std::string unsigned_token =
+      absl::StrCat(EncodePart(header), ".", EncodePart(payload), ".");
+  ExpectAllRefuse(*platform, absl::StrCat(unsigned_token, parts[2]), "TOKEN_ALGORITHM_REFUSED");
+  ExpectAllRefuse(*platform, unsigned_token, "TOKEN_MALFORMED");
   ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", parts[1]), "TOKEN_MALFORMED");
   ExpectAllRefuse(*platform, "", "TOKEN_MISSING");
 }
