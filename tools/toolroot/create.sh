@@ -148,6 +148,8 @@ fi
 # each action, and restarts a server that was started in an older root.
 versions=$(awk '/^Package:/ { p = $2 } /^Version:/ { print p, $2 }' "$target/var/lib/dpkg/status" | LC_ALL=C sort | sha256sum)
 versions=${versions:0:16}
+# Debian's own settings: a deprecated flag that warns at each call, and kept sandboxes.
+sed -i '/host_javabase/d; /sandbox_debug/d' "$target/etc/bazel/bazelrc"
 cat >"$target/etc/bazel.bazelrc" <<RC
 startup --host_jvm_args=-Dbulkhead.toolroot=$versions
 common --remote_default_exec_properties=toolroot=$versions
