@@ -525,65 +525,69 @@ Awaitable<absl::Status> Execution::RefuseStopped() {
 Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, absl::Status misuse, std::string tool,
                                                               nlohmann::json input) {
   Entry* entry = co_await Enter(path, CommandText(absl::StrCat("tool ", tool), Dump(input)), std::move(misuse));
-  const std::string question_path = absl::StrCat(path, "?");
   if (entry->result.has_value()) {
-    if (auto question = entries_.find(question_path); question != entries_.end()) {
-      question->second.visited = true;
+    for (auto& [question, asked] : entries_) {
+      asked.visited = asked.visited || question.starts_with(absl::StrCat(path, "?"));
     }
     co_return Decode(*entry->result);
   }
   CO_RETURN_IF_ERROR(co_await RefuseStopped());
 
+  // An intent without a result: the process died in between, and the call may or may not have happened.
+  bool in_doubt = entry->intent.has_value();
+  int attempt = in_doubt ? entry->intent->value("attempt", 1) : 0;
   RepeatPolicy policy = RepeatPolicy::kAtMostOnce;
-  bool may_call = true;
-  if (entry->intent.has_value()) {
-    // The process died between intent and result: the call may or may not have happened.
+  if (in_doubt) {
     policy = static_cast<RepeatPolicy>(entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
-    if (policy == RepeatPolicy::kAtMostOnce) {
+  } else {
+    absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool);
+    if (!learned.ok()) {
+      CO_RETURN_IF_ERROR(co_await RefuseStopped());
+      co_await JournalResult(path, entry, Encode(learned.status()), {});
+      co_return learned.status();
+    }
+    policy = *learned;
+  }
+
+  const absl::Time began = dependencies_.clock->Now();
+  absl::StatusOr<ToolResult> result = ToolResult();
+  while (true) {
+    if (in_doubt && policy == RepeatPolicy::kAtMostOnce) {
       ApprovalRequest question;
       question.question = absl::StrCat("The call of ", tool,
                                        " may or may not have happened when the platform stopped. Call it (again)?");
       question.tool = tool;
       question.arguments = input;
-      CO_ASSIGN_OR_RETURN(nlohmann::json decided,
-                          co_await Approve(question_path, absl::OkStatus(), std::move(question)));
-      may_call = decided.at("verdict").get<int>() == static_cast<int>(ApprovalRecord::Verdict::kAllow);
-    }
-  } else {
-    auto known = policies_.find(tool);
-    if (known == policies_.end()) {
-      ledger_.Enter(TimeLedger::kTools);
-      absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
-      ledger_.Leave(TimeLedger::kTools);
-      co_await StayIfNotGone();
-      if (!learned.ok()) {
-        CO_RETURN_IF_ERROR(co_await RefuseStopped());
-        co_await JournalResult(path, entry, Encode(learned.status()), {});
-        co_return learned.status();
+      CO_ASSIGN_OR_RETURN(nlohmann::json decided, co_await Approve(absl::StrCat(path, "?", attempt), absl::OkStatus(),
+                                                                   std::move(question)));
+      if (decided.at("verdict").get<int>() != static_cast<int>(ApprovalRecord::Verdict::kAllow)) {
+        result = RunFailure(absl::StatusCode::kAborted, "TOOL_OUTCOME_UNKNOWN",
+                            absl::StrCat("whether ", tool,
+                                         " was called before the platform stopped is unknown, and calling it again was denied"),
+                            {{"tool", tool}});
+        CountCall(1);  // Its result is under way to the journal, as others' are below.
+        break;
       }
-      known = policies_.emplace(tool, *learned).first;
     }
-    policy = known->second;
-    entry->intent = nlohmann::json{{"policy", static_cast<int>(policy)}};
-    std::vector<JournalRecord> records;
-    records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
-    co_await Journal(std::move(records), {});
-  }
-
-  const absl::Time began = dependencies_.clock->Now();
-  absl::StatusOr<ToolResult> result = RunFailure(
-      absl::StatusCode::kAborted, "TOOL_OUTCOME_UNKNOWN",
-      absl::StrCat("whether ", tool, " was called before the platform stopped is unknown, and calling it again was denied"),
-      {{"tool", tool}});
-  if (may_call) {
-    {
-      absl::MutexLock lock(mutex_);
-      ++calls_in_flight_;
+    if (!in_doubt || policy == RepeatPolicy::kAtMostOnce) {
+      entry->intent = nlohmann::json{{"policy", static_cast<int>(policy)}, {"attempt", ++attempt}};
+      std::vector<JournalRecord> records;
+      records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
+      co_await Journal(std::move(records), {});
     }
+    CountCall(1);
     ledger_.Enter(TimeLedger::kTools);
     result = co_await InvokeWithRetries(path, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
     ledger_.Leave(TimeLedger::kTools);
+    // When the tool service dies in the middle, it is the same doubt.
+    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !stop_.stop_requested() && !gone() &&
+               RunError::Of(result.status()).domain == "bulkhead.rpc";
+    if (!in_doubt) {
+      break;
+    }
+    CountCall(-1);
   }
+
   if (absl::Status stopped = stop_status(); !stopped.ok() && !result.ok()) {
     result = stopped;
   }
@@ -599,16 +603,30 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
     events.push_back(events_.ToolCompleted(now, entry->step, tool, now - began, error,
                                            result.ok() ? result->artifacts : std::vector<std::string>()));
   }
-  const bool is_gone = gone();
-  if (!is_gone) {
-    co_await JournalResult(path, entry, std::move(encoded), std::move(events));
-  }
-  if (may_call) {
-    absl::MutexLock lock(mutex_);
-    --calls_in_flight_;
-  }
   co_await StayIfNotGone();
+  co_await JournalResult(path, entry, std::move(encoded), std::move(events));
+  CountCall(-1);
   co_return Decode(*entry->result);
+}
+
+void Execution::CountCall(int change) {
+  absl::MutexLock lock(mutex_);
+  calls_in_flight_ += change;
+}
+
+Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& tool) {
+  auto known = policies_.find(tool);
+  if (known != policies_.end()) {
+    co_return known->second;
+  }
+  ledger_.Enter(TimeLedger::kTools);
+  absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  ledger_.Leave(TimeLedger::kTools);
+  co_await StayIfNotGone();
+  if (learned.ok()) {
+    policies_.emplace(tool, *learned);
+  }
+  co_return learned;
 }
 
 Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::string& path, Entry* entry,
@@ -630,14 +648,14 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::st
       entry->executing = written.ok();
       co_return written;
     };
-    call.on_progress = [this, entry, &tool, last = absl::InfinitePast()](double fraction,
-                                                                         std::string_view message) mutable {
+    call.on_progress = [this, entry, &tool, last = absl::InfinitePast(), number = 0](
+                           double fraction, std::string_view message) mutable {
       // Real time: it protects the notifier, and a simulated clock would swallow all but the first.
       const absl::Time now = RealNow();
       if (now - last >= kProgressInterval) {
         last = now;
         dependencies_.events->PublishTransient(
-            events_.ToolProgress(dependencies_.clock->Now(), entry->step, tool, fraction, message));
+            events_.ToolProgress(dependencies_.clock->Now(), entry->step, ++number, tool, fraction, message));
       }
     };
     absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(), std::move(call));

@@ -117,6 +117,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
 
   Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse, std::string tool,
                                                      nlohmann::json input);
+  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool);
+  void CountCall(int change);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const std::string& path, Entry* entry,
                                                           const std::string& tool, const nlohmann::json& input,
                                                           bool repeatable);

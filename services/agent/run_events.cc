@@ -12,8 +12,24 @@ namespace {
 
 namespace pb = ::bulkhead::notifier::v1;
 
+// The notifier takes no event that is larger than some hundred kilobytes, and a watcher needs no novel.
+constexpr size_t kMaxText = 16 << 10;
 constexpr size_t kMaxInputText = 400;
 constexpr size_t kMaxInputElements = 20;
+
+// What protobuf takes as a string: UTF-8, bytes that are none replaced, cut at a character's beginning.
+std::string Clean(std::string_view text, size_t limit) {
+  std::string clean = nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+                          .get<std::string>();
+  if (clean.size() > limit) {
+    size_t end = limit;
+    while (end > 0 && (static_cast<unsigned char>(clean[end]) & 0xC0) == 0x80) {
+      --end;
+    }
+    clean = absl::StrCat(clean.substr(0, end), "...");
+  }
+  return clean;
+}
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* timestamp) {
   const int64_t nanos = absl::ToUnixNanos(time);
@@ -29,23 +45,18 @@ void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
 
 void SetError(const RunError& error, pb::EventError* out) {
   out->set_reason(error.reason);
-  out->set_message(error.message);
+  out->set_message(Clean(error.message, kMaxText));
   out->set_domain(error.domain);
-  out->mutable_metadata()->insert(error.metadata.begin(), error.metadata.end());
+  for (const auto& [key, value] : error.metadata) {
+    (*out->mutable_metadata())[Clean(key, kMaxInputText)] = Clean(value, kMaxInputText);
+  }
 }
 
 // Events are for watching: a report's text or a long list does not belong there.
 nlohmann::json Shortened(const nlohmann::json& value) {
   if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
-    if (text.size() <= kMaxInputText) {
-      return value;
-    }
-    size_t end = kMaxInputText;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
-      --end;  // Not inside of a character.
-    }
-    return absl::StrCat(text.substr(0, end), "... (", text.size(), " bytes)");
+    return text.size() <= kMaxInputText ? value : nlohmann::json(absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
   }
   if (value.is_array()) {
     nlohmann::json out = nlohmann::json::array();
@@ -109,7 +120,7 @@ std::string RunEvents::Started(absl::Time time, absl::Duration queued) const {
 
 std::string RunEvents::Thinking(absl::Time time, std::string_view text) const {
   pb::Event event = Begin(time, "agent_thinking");
-  event.mutable_agent_thinking()->set_text(text);
+  event.mutable_agent_thinking()->set_text(Clean(text, kMaxText));
   return event.SerializeAsString();
 }
 
@@ -125,14 +136,15 @@ std::string RunEvents::ToolExecuting(absl::Time time, int step, std::string_view
   return event.SerializeAsString();
 }
 
-std::string RunEvents::ToolProgress(absl::Time time, int step, std::string_view tool, double fraction,
+std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
                                     std::string_view message) const {
   pb::Event event = Begin(time, "tool_progress");
+  event.set_event_id(absl::StrCat(run_.substr(run_.rfind('/') + 1), "-progress-", step, "-", number));
   pb::ToolProgress* payload = event.mutable_tool_progress();
   payload->set_step(step);
   payload->set_tool(absl::StrCat("tools/", tool));
   payload->set_fraction(fraction);
-  payload->set_message(message);
+  payload->set_message(Clean(message, kMaxInputText));
   return event.SerializeAsString();
 }
 
@@ -155,7 +167,7 @@ std::string RunEvents::ApprovalRequested(absl::Time time, const ApprovalRecord& 
   pb::Event event = Begin(time, "approval_requested");
   pb::ApprovalRequested* payload = event.mutable_approval_requested();
   payload->set_approval(absl::StrCat(run_, "/approvals/", approval.id));
-  payload->set_question(approval.question);
+  payload->set_question(Clean(approval.question, kMaxText));
   SetTime(approval.expire_time, payload->mutable_expire_time());
   return event.SerializeAsString();
 }
@@ -182,7 +194,7 @@ std::string RunEvents::Completed(absl::Time time, std::string_view summary, cons
                                  absl::Duration duration) const {
   pb::Event event = Begin(time, "agent_completed");
   pb::AgentCompleted* payload = event.mutable_agent_completed();
-  payload->set_summary(summary);
+  payload->set_summary(Clean(summary, kMaxText));
   payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
   SetDuration(duration, payload->mutable_duration());
   return event.SerializeAsString();
@@ -199,7 +211,7 @@ std::string RunEvents::Cancelled(absl::Time time, std::string_view by, std::stri
                                  absl::Duration duration) const {
   pb::Event event = Begin(time, "agent_cancelled");
   event.mutable_agent_cancelled()->set_cancelled_by(by);
-  event.mutable_agent_cancelled()->set_comment(comment);
+  event.mutable_agent_cancelled()->set_comment(Clean(comment, kMaxText));
   SetDuration(duration, event.mutable_agent_cancelled()->mutable_duration());
   return event.SerializeAsString();
 }

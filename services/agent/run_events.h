@@ -1,4 +1,5 @@
-// The events of a run, as serialized bulkhead.notifier.v1.Event without sequence and id: those come with the place in the outbox.
+// The events of a run, as serialized bulkhead.notifier.v1.Event; durable ones without sequence and id, which come with their place in the outbox. Long texts
+// are cut, and what is no UTF-8 is replaced.
 #ifndef SERVICES_AGENT_RUN_EVENTS_H_
 #define SERVICES_AGENT_RUN_EVENTS_H_
 
@@ -28,7 +29,8 @@ class RunEvents {
   std::string Thinking(absl::Time time, std::string_view text) const;
   // Long strings of `input` are shortened.
   std::string ToolExecuting(absl::Time time, int step, std::string_view tool, const nlohmann::json& input) const;
-  std::string ToolProgress(absl::Time time, int step, std::string_view tool, double fraction,
+  // Transient: it has an id, made of step and `number`, and no sequence.
+  std::string ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
                            std::string_view message) const;
   std::string ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
                             const std::optional<RunError>& error, const std::vector<std::string>& artifacts) const;
