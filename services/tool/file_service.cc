@@ -13,9 +13,9 @@
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "services/common/identity/user_context.h"
+#include "services/common/paging/page_token.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
-#include "services/tool/page_token.h"
 
 namespace bulkhead::tool {
 namespace {
@@ -62,8 +62,9 @@ absl::StatusOr<v1::File> GetFile(const UserContext& user, Workspace& workspace,
 absl::StatusOr<v1::ListFilesResponse> ListFiles(const UserContext& user, Workspace& workspace,
     const v1::ListFilesRequest& request) {
   const std::string list = absl::StrCat("files\n", user.user(), "\n", request.prefix());
-  ASSIGN_OR_RETURN(const std::string after, ParsePageToken(list, request.page_token()));
-  ASSIGN_OR_RETURN(const size_t size, PageSize(request.page_size()));
+  ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
+  ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
+  const auto size = static_cast<size_t>(page_size);
   // One more, to know whether there is another page.
   ASSIGN_OR_RETURN(const std::vector<FileInfo> files, workspace.List(request.prefix(), after, size + 1));
   v1::ListFilesResponse response;
@@ -71,7 +72,7 @@ absl::StatusOr<v1::ListFilesResponse> ListFiles(const UserContext& user, Workspa
     *response.add_files() = ToProto(user, files[i]);
   }
   if (files.size() > size) {
-    response.set_next_page_token(MakePageToken(list, files[size - 1].path));
+    response.set_next_page_token(EncodePageToken(list, files[size - 1].path));
   }
   return response;
 }

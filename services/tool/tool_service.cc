@@ -16,12 +16,12 @@
 #include "nlohmann/json.hpp"
 #include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
+#include "services/common/paging/page_token.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/tool/builtin/builtin_tools.h"
 #include "services/tool/dispatcher.h"
 #include "services/tool/file_service.h"
-#include "services/tool/page_token.h"
 #include "services/tool/registry.h"
 #include "services/tool/tool_store.h"
 #include "services/tool/workspace.h"
@@ -191,8 +191,9 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
  private:
   absl::StatusOr<v1::ListToolsResponse> ListTools(const UserContext& user, const v1::ListToolsRequest& request) const {
     const std::string list = absl::StrCat("tools\n", user.user(), "\n", request.query());
-    ASSIGN_OR_RETURN(const std::string after, ParsePageToken(list, request.page_token()));
-    ASSIGN_OR_RETURN(const size_t size, PageSize(request.page_size()));
+    ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
+    ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
+    const auto size = static_cast<size_t>(page_size);
     // One more, to know whether there is another page.
     const auto tools = registry_->List(user.user(), request.query(), after, size + 1);
     v1::ListToolsResponse response;
@@ -200,7 +201,7 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
       ASSIGN_OR_RETURN(*response.add_tools(), ToProto(tools[i]->spec()));
     }
     if (tools.size() > size) {
-      response.set_next_page_token(MakePageToken(list, tools[size - 1]->spec().name));
+      response.set_next_page_token(EncodePageToken(list, tools[size - 1]->spec().name));
     }
     return response;
   }

@@ -32,7 +32,6 @@
 #include "services/common/time/simulated_clock.h"
 #include "services/tool/builtin/builtin_tools.h"
 #include "services/tool/dispatcher.h"
-#include "services/tool/page_token.h"
 #include "services/tool/registry.h"
 #include "services/tool/tool.h"
 #include "services/tool/tool_store.h"
@@ -239,14 +238,6 @@ TEST(RegistryTest, ListSearchesAllWordsInAnyCaseAndGoesOnAfterAName) {
   EXPECT_THAT(registry.List("ada", "WORDS search", "", 10), SizeIs(3));
   EXPECT_THAT(registry.List("ada", "words three", "", 10), SizeIs(1));
   EXPECT_THAT(registry.List("ada", "nothing", "", 10), IsEmpty());
-}
-
-TEST(PageTokenTest, HoldsForItsOwnListAlone) {
-  const std::string token = MakePageToken("tools\nada", "text.find");
-  EXPECT_EQ(*ParsePageToken("tools\nada", token), "text.find");
-  EXPECT_EQ(*ParsePageToken("tools\nada", ""), "");
-  EXPECT_THAT(ParsePageToken("tools\nbob", token), HasReason("PAGE_TOKEN_INVALID"));
-  EXPECT_THAT(ParsePageToken("tools\nada", "rubbish"), HasReason("PAGE_TOKEN_INVALID"));
 }
 
 // --- The dispatcher ---
