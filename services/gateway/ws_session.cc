@@ -80,7 +80,6 @@ class WsSession final : public WebSocketHandler {
     co_await ReadFrames();
     Finish(CloseCode::kNormal, "");
     co_await tasks.Join();
-    entry_.reset();
     *alive_ = nullptr;
   }
 
@@ -107,6 +106,7 @@ class WsSession final : public WebSocketHandler {
     if (!closing_.has_value()) {
       closing_.emplace(code, std::move(reason));
     }
+    entry_.reset();  // What is closing takes nobody's place.
     stop_.request_stop();
     for (auto& [stream, subscription] : subscriptions_) {
       subscription->stop.request_stop();

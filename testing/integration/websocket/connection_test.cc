@@ -164,7 +164,7 @@ TEST(ConnectionTest, SilentClientIsClosed) {
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> silent, EventSocket::Open(*platform, ada));
 
-  // It answers no ping, because nobody reads it. That it is gone shows by its place being free.
+  // It answers no ping, because nobody reads it. That it is given up shows by its place being free.
   ASSERT_OK(WaitFor(
       [&] {
         platform->Advance(absl::Seconds(1));
