@@ -55,8 +55,9 @@ TEST(HarnessTest, AFailedWaitTellsWhatWasSeen) {
   const std::shared_ptr<Hold> hold = tool->HoldCall();
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"hold"}}}));
   ASSERT_OK(hold->Wait());
+  ASSERT_OK(ada.WaitForEvent(run, "tool_executing"));
 
-  const auto event = ada.WaitForEvent(run, "tool_completed", /*nth=*/1, absl::Milliseconds(200));
+  const auto event = ada.WaitForEvent(run, "tool_completed", /*nth=*/1, absl::Seconds(1));
 
   EXPECT_THAT(event, HasReason(absl::StatusCode::kDeadlineExceeded, "WAIT_TIMED_OUT"));
   EXPECT_THAT(event.status().message(), HasSubstr("run_queued, agent_started, agent_thinking, tool_executing"));
