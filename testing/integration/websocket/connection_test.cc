@@ -176,7 +176,14 @@ TEST(ConnectionTest, SilentClientIsClosed) {
 
 TEST(ConnectionTest, SocketEndsWithItsToken) {
   Covers({"WS-4", "AU-1"});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  // Nobody reads while the time passes: without pings to answer it is the token alone that ends.
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .Configure([](common::v1::PlatformConfig& config) {
+                                            config.mutable_gateway()->mutable_heartbeat()->set_seconds(3600);
+                                            config.mutable_gateway()->mutable_idle_timeout()->set_seconds(86400);
+                                          })
+                                          .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
   ASSERT_OK(socket->Ping());
