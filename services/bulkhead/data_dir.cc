@@ -27,19 +27,15 @@ namespace {
 constexpr size_t kSealingKeyBytes = 32;
 
 absl::Status Unusable(std::string_view path, std::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("the data folder ", path, " cannot be used: ", why),
-                   {.domain = "bulkhead.platform",
-                    .reason = "DATA_DIR_UNUSABLE",
-                    .metadata = {{"path", std::string(path)}}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, absl::StrCat("the data folder ", path, " cannot be used: ", why),
+      {.domain = "bulkhead.platform", .reason = "DATA_DIR_UNUSABLE", .metadata = {{"path", std::string(path)}}});
 }
 
 absl::Status KeyUnusable(std::string_view origin, std::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("the sealing key of ", origin, " cannot be used: ", why),
-                   {.domain = "bulkhead.platform",
-                    .reason = "SEALING_KEY_UNUSABLE",
-                    .metadata = {{"origin", std::string(origin)}}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, absl::StrCat("the sealing key of ", origin, " cannot be used: ", why),
+      {.domain = "bulkhead.platform", .reason = "SEALING_KEY_UNUSABLE", .metadata = {{"origin", std::string(origin)}}});
 }
 
 std::string SystemMessage(int error) { return std::generic_category().message(error); }
@@ -58,8 +54,9 @@ absl::Status CreatePrivateFile(const std::string& path, std::string_view content
   if (file < 0) {
     return Unusable(path, SystemMessage(errno));
   }
-  const bool written = fchmod(file, 0600) == 0 && write(file, content.data(), content.size()) ==
-                           static_cast<ssize_t>(content.size()) && fsync(file) == 0;
+  const bool written = fchmod(file, 0600) == 0 &&
+                       write(file, content.data(), content.size()) == static_cast<ssize_t>(content.size()) &&
+                       fsync(file) == 0;
   const int error = errno;
   close(file);
   if (!written || rename(temporary.c_str(), path.c_str()) != 0) {

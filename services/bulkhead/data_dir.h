@@ -15,8 +15,8 @@ namespace bulkhead {
 // Holds the folder's lock while it lives: one process, one platform. The lock dies with the process, however it ends.
 class DataDir {
  public:
-  // Makes the folder (only its owner may enter) when it is not there. FAILED_PRECONDITION `DATA_DIR_IN_USE` when another platform runs on it;
-  // `DATA_DIR_UNUSABLE` when it cannot be made, entered or written.
+  // Makes the folder (only its owner may enter) when it is not there. FAILED_PRECONDITION `DATA_DIR_IN_USE` when
+  // another platform runs on it; `DATA_DIR_UNUSABLE` when it cannot be made, entered or written.
   static absl::StatusOr<std::unique_ptr<DataDir>> Open(std::string path);
   ~DataDir();
   DataDir(const DataDir&) = delete;

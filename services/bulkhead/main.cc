@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
   absl::InitializeLog();
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kWarning);
   // `bazel run` starts programs in a folder of its own, and says where the user is.
-  if (const auto folder = environment.Find("BUILD_WORKING_DIRECTORY"); folder.has_value() && chdir(folder->c_str()) != 0) {
+  if (const auto folder = environment.Find("BUILD_WORKING_DIRECTORY");
+      folder.has_value() && chdir(folder->c_str()) != 0) {
     std::perror(folder->c_str());
     return static_cast<int>(bulkhead::cli::ExitCode::kUsage);
   }

@@ -142,8 +142,8 @@ struct Platform::State {
   absl::StatusOr<Verification> MakeVerification() {
     Verification verification;
     verification.keys = rpc::RemoteKeySource::Create({}, ConnectTo(*auth_host), clock, executor.get());
-    ASSIGN_OR_RETURN(verification.verifier, TokenVerifier::Create({.issuer = kIssuer, .audience = kIssuer},
-                                                                  verification.keys.get(), clock));
+    ASSIGN_OR_RETURN(verification.verifier,
+                     TokenVerifier::Create({.issuer = kIssuer, .audience = kIssuer}, verification.keys.get(), clock));
     return verification;
   }
 
@@ -202,13 +202,13 @@ absl::Status Platform::State::MakeAuth(const common::v1::PlatformConfig& config)
       .secret = service_secrets["agent"].Copy(),
       .permissions = {"token:run:exchange", "token:all:introspect", "event:all:publish"}};
   auth_options.tokens.service_accounts["gateway"] = {.secret = service_secrets["gateway"].Copy(),
-                                              .permissions = {"token:all:introspect"}};
-  ASSIGN_OR_RETURN(auth, auth::AuthServer::Create(std::move(auth_options),
-                                                  {.rpc = {.executor = executor.get(), .ids = ids},
-                                                   .clock = clock,
-                                                   .ids = ids,
-                                                   .blocking = blocking.get(),
-                                                   .sealer = sealer.get()}));
+                                                     .permissions = {"token:all:introspect"}};
+  ASSIGN_OR_RETURN(auth,
+                   auth::AuthServer::Create(std::move(auth_options), {.rpc = {.executor = executor.get(), .ids = ids},
+                                                                      .clock = clock,
+                                                                      .ids = ids,
+                                                                      .blocking = blocking.get(),
+                                                                      .sealer = sealer.get()}));
   ASSIGN_OR_RETURN(auth_host, ServiceHost::Start("auth", auth->services(), options.transport));
   return absl::OkStatus();
 }
@@ -244,19 +244,19 @@ absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config
   agent::AgentServer::Options agent_options = AgentOptions(config.agent());
   agent_options.data_dir = data_dir->path();
   agent_options.durable = options.durable;
-  ASSIGN_OR_RETURN(agent,
-                   agent::AgentServer::Create(std::move(agent_options), {.rpc = RpcFor(agent_verification),
-                                                                         .clock = clock,
-                                                                         .ids = ids,
-                                                                         .executor = executor.get(),
-                                                                         .blocking = blocking.get(),
-                                                                         .sealer = sealer.get(),
-                                                                         .auth_channel = ConnectTo(*auth_host),
-                                                                         .tool_channel = ConnectTo(*tool_host),
-                                                                         .notifier_channel = ConnectTo(*notifier_host),
-                                                                         .service_secret = service_secrets["agent"].Copy(),
-                                                                         .extra_agents = options.extra_agents,
-                                                                         .before_commit = options.before_commit}));
+  ASSIGN_OR_RETURN(
+      agent, agent::AgentServer::Create(std::move(agent_options), {.rpc = RpcFor(agent_verification),
+                                                                   .clock = clock,
+                                                                   .ids = ids,
+                                                                   .executor = executor.get(),
+                                                                   .blocking = blocking.get(),
+                                                                   .sealer = sealer.get(),
+                                                                   .auth_channel = ConnectTo(*auth_host),
+                                                                   .tool_channel = ConnectTo(*tool_host),
+                                                                   .notifier_channel = ConnectTo(*notifier_host),
+                                                                   .service_secret = service_secrets["agent"].Copy(),
+                                                                   .extra_agents = options.extra_agents,
+                                                                   .before_commit = options.before_commit}));
   ASSIGN_OR_RETURN(agent_host, ServiceHost::Start("agent", agent->services(), options.transport));
   return absl::OkStatus();
 }

@@ -26,7 +26,8 @@ class PlatformConfig;
 
 namespace bulkhead {
 
-// How the services reach each other. Both run the same code; each service has a gRPC server, a verifier and a key source of its own either way.
+// How the services reach each other. Both run the same code; each service has a gRPC server, a verifier and a key
+// source of its own either way.
 enum class Transport {
   kInProcess,    // gRPC's in-process channels.
   kLoopbackTcp,  // Sockets on 127.0.0.1, as separate processes would.
@@ -52,23 +53,26 @@ class Platform {
     // Beside the built-in ones.
     std::vector<std::shared_ptr<tool::Tool>> extra_tools;
     std::vector<agent::AgentFactory> extra_agents;
-    // Called with the number of each commit of the agent service, from 1, before it happens; an error makes that commit fail. Null does nothing.
+    // Called with the number of each commit of the agent service, from 1, before it happens; an error makes that commit
+    // fail. Null does nothing.
     std::function<absl::Status(int64_t)> before_commit;
     // Called for each channel between services: where tests break calls. Null intercepts nothing.
     std::function<Interceptors()> client_interceptors;
   };
 
-  // Returns when everything listens and runs that were interrupted have been taken up again. Errors: those of DataDir, of the services,
-  // and UNAVAILABLE `ADDRESS_IN_USE` when the gateway cannot listen.
+  // Returns when everything listens and runs that were interrupted have been taken up again. Errors: those of DataDir,
+  // of the services, and UNAVAILABLE `ADDRESS_IN_USE` when the gateway cannot listen.
   static absl::StatusOr<std::unique_ptr<Platform>> Create(Options options, const common::v1::PlatformConfig& config);
 
-  // Without Shutdown this is as near to a crash as one process can come: nothing is drained, runs stay as their journal has them.
+  // Without Shutdown this is as near to a crash as one process can come: nothing is drained, runs stay as their journal
+  // has them.
   ~Platform();
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;
 
-  // Stops taking work, tells connected clients, lets calls end, and at most `limit` of real time later cuts off what is left. Runs that go on are taken up
-  // at the next start. DEADLINE_EXCEEDED when something had to be cut off. Idempotent.
+  // Stops taking work, tells connected clients, lets calls end, and at most `limit` of real time later cuts off what is
+  // left. Runs that go on are taken up at the next start. DEADLINE_EXCEEDED when something had to be cut off.
+  // Idempotent.
   absl::Status Shutdown(absl::Duration limit);
 
   // "http://127.0.0.1:8080", with the port that was taken.

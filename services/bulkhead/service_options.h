@@ -1,4 +1,5 @@
-// From the configuration to the options of each service. A setting that the configuration leaves out keeps the service's own default.
+// From the configuration to the options of each service. A setting that the configuration leaves out keeps the
+// service's own default.
 #ifndef SERVICES_BULKHEAD_SERVICE_OPTIONS_H_
 #define SERVICES_BULKHEAD_SERVICE_OPTIONS_H_
 

@@ -26,7 +26,8 @@ class StaticTest : public ::testing::Test {
   }
 
   absl::StatusOr<Finished> Run(std::vector<std::string> arguments) {
-    return RunToEnd({.program = "/bulkhead", .arguments = std::move(arguments), .root = root_.path()}, absl::Minutes(2));
+    return RunToEnd({.program = "/bulkhead", .arguments = std::move(arguments), .root = root_.path()},
+                    absl::Minutes(2));
   }
 
   testing::TempDir root_;

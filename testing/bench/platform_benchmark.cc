@@ -1,4 +1,5 @@
-// What the way through the platform costs. Each benchmark works on the whole platform, as a test does, on a temporary folder without fsync.
+// What the way through the platform costs. Each benchmark works on the whole platform, as a test does, on a temporary
+// folder without fsync.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -78,13 +79,14 @@ void BM_ToolCall(benchmark::State& state) {
 }
 BENCHMARK(BM_ToolCall)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
-// A step of an agent: command and result in the journal, two events in the outbox and on their way to the log, and the tool call between.
+// A step of an agent: command and result in the journal, two events in the outbox and on their way to the log, and the
+// tool call between.
 void BM_AgentToolStep(benchmark::State& state) {
   constexpr int kSteps = 200;
   HarnessBuilder builder = Harness::Builder();
   builder.WithTool(std::make_shared<CountingTool>("count")).Configure(LiftQuotas);
-  builder.WithAgent(ScriptedAgent(
-      "stepper", [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
+  builder.WithAgent(
+      ScriptedAgent("stepper", [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
         for (int step = 0; step < kSteps; ++step) {
           CO_RETURN_IF_ERROR((co_await run.CallTool("count", {{"step", step}})).status());
         }
@@ -105,7 +107,8 @@ void BM_AgentToolStep(benchmark::State& state) {
 }
 BENCHMARK(BM_AgentToolStep)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(5);
 
-// From the agent's word to the WebSocket of its user, one at a time: journal, outbox, relay, log, subscription, gateway, client.
+// From the agent's word to the WebSocket of its user, one at a time: journal, outbox, relay, log, subscription,
+// gateway, client.
 void BM_EventToWebSocket(benchmark::State& state) {
   auto tool = std::make_shared<HoldingTool>("hold");
   HarnessBuilder builder = Harness::Builder();

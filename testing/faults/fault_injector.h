@@ -1,4 +1,5 @@
-// Breaks calls between services on purpose: holds, fails, delays or loses the nth call of a method, on the client's side of the channel.
+// Breaks calls between services on purpose: holds, fails, delays or loses the nth call of a method, on the client's
+// side of the channel.
 #ifndef TESTING_FAULTS_FAULT_INJECTOR_H_
 #define TESTING_FAULTS_FAULT_INJECTOR_H_
 
@@ -19,9 +20,9 @@
 
 namespace bulkhead::testing {
 
-// Makes the interceptors of the channels that it is given to (Platform::Options::client_interceptors). A fault is set for the nth call, counted from 1
-// and from now, of a method such as "bulkhead.tool.v1.ToolService/InvokeTool", whichever service makes it. Each fault strikes once.
-// Thread-safe. Outlives the channels.
+// Makes the interceptors of the channels that it is given to (Platform::Options::client_interceptors). A fault is set
+// for the nth call, counted from 1 and from now, of a method such as "bulkhead.tool.v1.ToolService/InvokeTool",
+// whichever service makes it. Each fault strikes once. Thread-safe. Outlives the channels.
 class FaultInjector {
  public:
   FaultInjector();

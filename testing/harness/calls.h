@@ -1,6 +1,7 @@
 // Any method of any service, called as a user of the harness.
 //
-//   absl::StatusOr<auth::v1::User> user = Call<auth::v1::UserService>(platform->As("ada"), &auth::v1::UserService::Stub::GetUser, request);
+//   absl::StatusOr<auth::v1::User> user =
+//       Call<auth::v1::UserService>(platform->As("ada"), &auth::v1::UserService::Stub::GetUser, request);
 #ifndef TESTING_HARNESS_CALLS_H_
 #define TESTING_HARNESS_CALLS_H_
 
@@ -18,7 +19,8 @@
 
 namespace bulkhead::testing {
 
-// A stub to the service, through the channel that other services have too. Give its calls a context made by User::Authorize.
+// A stub to the service, through the channel that other services have too. Give its calls a context made by
+// User::Authorize.
 template <typename Service>
 std::unique_ptr<typename Service::Stub> StubFor(const User& user) {
   return std::make_unique<typename Service::Stub>(user.ChannelTo(Service::service_full_name()));
@@ -41,10 +43,10 @@ absl::StatusOr<Response> Call(const User& user,
 
 // The same without a token, or with one that the test brings.
 template <typename Service, typename Request, typename Response>
-absl::StatusOr<Response> CallWithToken(
-    Harness& platform, std::string_view token,
-    grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-    const std::type_identity_t<Request>& request) {
+absl::StatusOr<Response> CallWithToken(Harness& platform, std::string_view token,
+                                       grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                             Response*),
+                                       const std::type_identity_t<Request>& request) {
   grpc::ClientContext context;
   AuthorizeWith(context, token);
   typename Service::Stub stub(platform.ChannelTo(Service::service_full_name()));

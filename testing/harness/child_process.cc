@@ -42,8 +42,8 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 }
 
 // Between fork and exec: async-signal-safe calls only.
-[[noreturn]] void Become(const ChildProcess::Options& options, const char* program, char** arguments, char** environment,
-                         int input, int output, int errors) {
+[[noreturn]] void Become(const ChildProcess::Options& options, const char* program, char** arguments,
+                         char** environment, int input, int output, int errors) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -34,7 +34,8 @@ class ChildProcess {
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(Options options);
   ~ChildProcess();  // Kills it if it still runs.
 
-  // The first line of standard output that contains `text`. DEADLINE_EXCEEDED `WAIT_TIMED_OUT`, with all output, after the guard, or when the program has ended.
+  // The first line of standard output that contains `text`. DEADLINE_EXCEEDED `WAIT_TIMED_OUT`, with all output, after
+  // the guard, or when the program has ended.
   absl::StatusOr<std::string> WaitForLine(std::string_view text, absl::Duration guard = kWaitGuard);
   // The exit code, or 128 + the signal that killed it.
   absl::StatusOr<int> WaitForExit(absl::Duration guard = kWaitGuard);

@@ -1,6 +1,7 @@
-// The whole platform in a test: the real services, on a temporary folder, with a clock that stands still until the test moves it.
+// The whole platform in a test: the real services, on a temporary folder, with a clock that stands still until the test
+// moves it.
 //
-//   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).StartAt(kNoon).Build());
+//   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).Build());
 //   ASSERT_OK_AND_ASSIGN(std::string run, platform->As("ada").StartRun("analyst", {{"file", "sales.csv"}}));
 //   ASSERT_OK_AND_ASSIGN(agent::v1::Run ended, platform->As("ada").WaitForRun(run));
 //
@@ -65,11 +66,13 @@ class Harness {
   // Where calls between services are held, failed, delayed and lost.
   FaultInjector& faults() { return faults_; }
 
-  // Ends the platform in good order and starts it again on the same data. Users stay signed in; stubs and clients got before are dead.
+  // Ends the platform in good order and starts it again on the same data. Users stay signed in; stubs and clients got
+  // before are dead.
   absl::Status Restart();
   // The same with other code or configuration from now on.
   absl::Status RestartWith(const std::function<void(HarnessBuilder&)>& change);
-  // Ends it abruptly, as near to a crash as one process comes; the test starts it again. Processes are killed in kill_test.
+  // Ends it abruptly, as near to a crash as one process comes; the test starts it again. Processes are killed in
+  // kill_test.
   void Crash();
   absl::Status Start();
 

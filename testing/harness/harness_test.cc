@@ -1,4 +1,5 @@
-// The harness itself: that it starts the real thing, tells why a wait failed, breaks calls where it is told to, and survives restarts.
+// The harness itself: that it starts the real thing, tells why a wait failed, breaks calls where it is told to, and
+// survives restarts.
 #include "testing/harness/harness.h"
 
 #include <memory>

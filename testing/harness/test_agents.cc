@@ -14,7 +14,8 @@ class Scripted final : public agent::Agent {
   explicit Scripted(Script script) : script_(std::move(script)) {}
 
   Awaitable<absl::StatusOr<agent::Answer>> Run(agent::RunContext& run, const nlohmann::json& input) override {
-    // The coroutine of a lambda uses the lambda's captures: they live as long as this instance, which is as long as the run.
+    // The coroutine of a lambda uses the lambda's captures: they live as long as this instance, which is as long as the
+    // run.
     return script_(run, input);
   }
 

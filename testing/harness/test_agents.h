@@ -12,19 +12,21 @@
 
 namespace bulkhead::testing {
 
-using Script = std::function<Awaitable<absl::StatusOr<agent::Answer>>(agent::RunContext& run, const nlohmann::json& input)>;
+using Script = std::function<Awaitable<absl::StatusOr<agent::Answer>>(agent::RunContext&, const nlohmann::json&)>;
 
 // An agent that does what `script` says, a coroutine:
 //
-//   ScriptedAgent("counter", [](agent::RunContext& run, const nlohmann::json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+//   Awaitable<absl::StatusOr<agent::Answer>> Count(agent::RunContext& run, const nlohmann::json& input) {
 //     CO_ASSIGN_OR_RETURN(nlohmann::json output, co_await run.CallTool("count", input));
 //     co_return agent::Answer{.summary = output.dump()};
-//   })
+//   }
+//   ... Harness::Builder().WithAgent(ScriptedAgent("counter", Count)) ...
 //
 // What the script captures is shared by all runs, and by a run and its recovery.
 agent::AgentFactory ScriptedAgent(std::string name, Script script);
 
-// Calls each tool of input {"tools": ["a", "b"]} in that order, thinking before each, and answers with their outputs in `data`. Ends with the first error.
+// Calls each tool of input {"tools": ["a", "b"]} in that order, thinking before each, and answers with their outputs in
+// `data`. Ends with the first error.
 agent::AgentFactory ToolChainAgent(std::string name = "chain");
 
 }  // namespace bulkhead::testing

@@ -27,9 +27,7 @@ CountingTool::CountingTool(std::string name, tool::RepeatPolicy repeat_policy)
              .output_schema = R"({"type": "object", "required": ["echo", "call"]})",
              .repeat_policy = repeat_policy}) {}
 
-Awaitable<absl::StatusOr<nlohmann::json>> CountingTool::Run(tool::ToolCall& call) {
-  co_return Echo(call, Count(call));
-}
+Awaitable<absl::StatusOr<nlohmann::json>> CountingTool::Run(tool::ToolCall& call) { co_return Echo(call, Count(call)); }
 
 int CountingTool::runs() const {
   absl::MutexLock lock(mutex_);

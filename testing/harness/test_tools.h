@@ -56,7 +56,8 @@ class HoldingTool : public CountingTool {
  public:
   using CountingTool::CountingTool;
 
-  // For the nth call from now on; others pass. The call ends as CANCELLED when it is cancelled while held, unless IgnoreStop.
+  // For the nth call from now on; others pass. The call ends as CANCELLED when it is cancelled while held, unless
+  // IgnoreStop.
   std::shared_ptr<Hold> HoldCall(int nth = 1);
   // It becomes a tool that does not care that nobody wants its result.
   void IgnoreStop();

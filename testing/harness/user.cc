@@ -51,8 +51,8 @@ absl::Status TimedOut(std::string_view awaited, const std::vector<std::string>& 
                    {.domain = "bulkhead.testing", .reason = "WAIT_TIMED_OUT"});
 }
 
-// Reads a run's subscription until `wanted` says that an event is the one, the run's log ends, or the guard. A run whose first events the relay has not
-// delivered yet has no stream: it is asked for again.
+// Reads a run's subscription until `wanted` says that an event is the one, the run's log ends, or the guard. A run
+// whose first events the relay has not delivered yet has no stream: it is asked for again.
 absl::StatusOr<notifier::v1::Event> AwaitEvent(User& user, std::string_view run, std::string_view awaited,
                                                absl::Duration guard,
                                                absl::FunctionRef<bool(const notifier::v1::Event&)> wanted) {
@@ -322,8 +322,8 @@ absl::StatusOr<tool::v1::File> User::UploadFile(std::string_view path, std::stri
   tool::v1::UploadFileRequest request;
   request.set_name(absl::StrCat(name_, "/files/", path));
   // The same content for the same path may be sent again under the same id.
-  request.set_upload_id(absl::StrCat("upload-", absl::Hex(std::hash<std::string_view>()(content) ^
-                                                          std::hash<std::string_view>()(path))));
+  request.set_upload_id(
+      absl::StrCat("upload-", absl::Hex(std::hash<std::string_view>()(content) ^ std::hash<std::string_view>()(path))));
   tool::v1::UploadFileResponse response;
   size_t offset = 0;
   do {

@@ -38,8 +38,8 @@ struct StartRunOptions {
   std::string request_id;                         // "" makes none.
 };
 
-// A signed-in user who calls the services directly, as the gateway does for him. Runs are named as the platform does, "users/u/runs/r".
-// Each call has a generous deadline of real time. Thread-safe but for the verbs of sign-in.
+// A signed-in user who calls the services directly, as the gateway does for him. Runs are named as the platform does,
+// "users/u/runs/r". Each call has a generous deadline of real time. Thread-safe but for the verbs of sign-in.
 class User {
  public:
   const std::string& login() const { return login_; }
@@ -59,7 +59,8 @@ class User {
 
   // --- runs ---
   // `agent` as "analyst". Returns the run's name.
-  absl::StatusOr<std::string> StartRun(std::string_view agent, const nlohmann::json& input, StartRunOptions options = {});
+  absl::StatusOr<std::string> StartRun(std::string_view agent, const nlohmann::json& input,
+                                       StartRunOptions options = {});
   absl::StatusOr<agent::v1::Run> GetRun(std::string_view run);
   absl::StatusOr<std::vector<agent::v1::Run>> ListRuns();
   absl::StatusOr<agent::v1::Run> CancelRun(std::string_view run, std::string_view comment = "");
@@ -73,8 +74,9 @@ class User {
   absl::StatusOr<agent::v1::Approval> Decide(const agent::v1::Approval& approval, bool allow);
 
   // --- events ---
-  // The `nth` event of `type` ("tool_completed"), from the log or live, transient ones included when they are live. DEADLINE_EXCEEDED `WAIT_TIMED_OUT`, or
-  // FAILED_PRECONDITION `EVENT_NEVER_CAME` when the run ended without it: "waiting for tool_completed; saw agent_started, agent_failed".
+  // The `nth` event of `type` ("tool_completed"), from the log or live, transient ones included when they are live.
+  // DEADLINE_EXCEEDED `WAIT_TIMED_OUT`, or FAILED_PRECONDITION `EVENT_NEVER_CAME` when the run ended without it:
+  // "waiting for tool_completed; saw agent_started, agent_failed".
   absl::StatusOr<notifier::v1::Event> WaitForEvent(std::string_view run, std::string_view type, int nth = 1,
                                                    absl::Duration guard = kWaitGuard);
   // The durable events in the log now.

@@ -24,10 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::ChildProcess;
 using testing::Finished;
+using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::TempDir;
 
 std::string ReadText(const std::string& path) {
@@ -68,8 +68,8 @@ class CliTest : public ::testing::Test {
 class ServerTest : public CliTest {
  protected:
   void SetUp() override {
-    auto server = ChildProcess::Start(Command({"serve", "--json", "--data", "data", "--listen", "127.0.0.1:0", "--set",
-                                               "auth.scrypt_log_n=4"}));
+    auto server = ChildProcess::Start(
+        Command({"serve", "--json", "--data", "data", "--listen", "127.0.0.1:0", "--set", "auth.scrypt_log_n=4"}));
     ASSERT_OK(server);
     server_ = *std::move(server);
     ASSERT_OK_AND_ASSIGN(const std::string line, server_->WaitForLine("url"));
@@ -81,7 +81,9 @@ class ServerTest : public CliTest {
     return Run(std::move(arguments), std::move(input));
   }
 
-  Finished Login() const { return At({"login", "--login", "ada", "--password-stdin", "--register"}, "correct horse battery\n"); }
+  Finished Login() const {
+    return At({"login", "--login", "ada", "--password-stdin", "--register"}, "correct horse battery\n");
+  }
 
   std::unique_ptr<ChildProcess> server_;
   std::string url_;
@@ -188,7 +190,8 @@ TEST_F(CliTest, OddFilesAreAnalysedOrRefusedWithTheirLine) {
   // A byte-order mark, quotes and newlines in fields, thousands separators, dates, missing values, duplicate headers.
   finished = Analyze("odd.csv",
                      "\xef\xbb\xbf"
-                     "Name,Sales,Day,name\n\"A \"\"quoted\"\"\nname\",\"1,200\",2024-01-31,x\nB,,2024-02-29,y\nC,\"3,400\",2024-03-01,x\n");
+                     "Name,Sales,Day,name\n\"A "
+                     "\"\"quoted\"\"\nname\",\"1,200\",2024-01-31,x\nB,,2024-02-29,y\nC,\"3,400\",2024-03-01,x\n");
   ASSERT_EQ(finished.exit_code, 0) << finished.errors;
   EXPECT_THAT(Report(), HasSubstr("Sales"));
   EXPECT_THAT(Report(), Not(HasSubstr("\xef\xbb\xbf")));

@@ -32,15 +32,19 @@ std::string CredentialsPath(const config::Environment& environment) {
 class CommandLine {
  public:
   CommandLine(const config::Environment& environment, Console& console, const Interrupt& interrupt)
-      : environment_(environment), console_(console), interrupt_(interrupt), credentials_(CredentialsPath(environment)) {
+      : environment_(environment),
+        console_(console),
+        interrupt_(interrupt),
+        credentials_(CredentialsPath(environment)) {
     app_.require_subcommand(1);
     // `bulkhead run x --json` and `bulkhead --json run x` mean the same.
     app_.fallthrough();
     app_.add_flag("--json", json_, "Print JSON: one document, or one a line where the command streams");
     app_.add_option("--server", server_, "The server to speak to")->capture_default_str();
     app_.set_version_flag("--version", std::string("bulkhead ") + kVersion);
-    app_.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server, 4 not signed in or not permitted, 5 not found, 130 "
-                "interrupted.");
+    app_.footer(
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server, 4 not signed in or not permitted, 5 not found, 130 "
+        "interrupted.");
     AddServer();
     AddDemo();
     AddAnalyze();

@@ -15,7 +15,8 @@ namespace bulkhead::cli {
 
 enum class Colour { kNone, kDim, kRed, kGreen, kYellow, kBlue, kMagenta, kCyan, kBold };
 
-// With --json, standard output has nothing but JSON: one document, or one a line where a command streams. Thread-safe: a line is never torn.
+// With --json, standard output has nothing but JSON: one document, or one a line where a command streams. Thread-safe:
+// a line is never torn.
 class Console {
  public:
   // Both outlive the console.

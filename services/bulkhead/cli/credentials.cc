@@ -20,11 +20,9 @@ namespace bulkhead::cli {
 namespace {
 
 absl::Status Unreadable(std::string_view path, std::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("the credentials file ", path, " cannot be used: ", why),
-                   {.domain = "bulkhead.cli",
-                    .reason = "CREDENTIALS_UNREADABLE",
-                    .metadata = {{"path", std::string(path)}}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, absl::StrCat("the credentials file ", path, " cannot be used: ", why),
+      {.domain = "bulkhead.cli", .reason = "CREDENTIALS_UNREADABLE", .metadata = {{"path", std::string(path)}}});
 }
 
 // The whole file, or an empty object when there is none.
@@ -67,16 +65,16 @@ absl::StatusOr<Tokens> CredentialsFile::Load(std::string_view server) const {
                     .refresh = RawToken(TextOf(*entry, "refreshToken"))};
     }
   }
-  return MakeError(absl::StatusCode::kUnauthenticated,
-                   absl::StrCat("not signed in at ", server, "; do `bulkhead login --server ", server, "` first"),
-                   {.domain = "bulkhead.cli", .reason = "NOT_SIGNED_IN", .metadata = {{"server", std::string(server)}}});
+  return MakeError(
+      absl::StatusCode::kUnauthenticated,
+      absl::StrCat("not signed in at ", server, "; do `bulkhead login --server ", server, "` first"),
+      {.domain = "bulkhead.cli", .reason = "NOT_SIGNED_IN", .metadata = {{"server", std::string(server)}}});
 }
 
 absl::Status CredentialsFile::Save(std::string_view server, const Tokens& tokens) const {
   ASSIGN_OR_RETURN(nlohmann::json content, ReadAll(path_));
-  content["servers"][std::string(server)] = {{"user", tokens.user},
-                                             {"accessToken", tokens.access.Reveal()},
-                                             {"refreshToken", tokens.refresh.Reveal()}};
+  content["servers"][std::string(server)] = {
+      {"user", tokens.user}, {"accessToken", tokens.access.Reveal()}, {"refreshToken", tokens.refresh.Reveal()}};
   const std::string text = absl::StrCat(content.dump(2), "\n");
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);

@@ -24,7 +24,8 @@ class CredentialsFile {
   // `path` need not exist; its folder is made when it is first written.
   explicit CredentialsFile(std::string path) : path_(std::move(path)) {}
 
-  // UNAUTHENTICATED `NOT_SIGNED_IN` when there is no entry; FAILED_PRECONDITION `CREDENTIALS_UNREADABLE` when others may read the file, or it is not ours.
+  // UNAUTHENTICATED `NOT_SIGNED_IN` when there is no entry; FAILED_PRECONDITION `CREDENTIALS_UNREADABLE` when others
+  // may read the file, or it is not ours.
   absl::StatusOr<Tokens> Load(std::string_view server) const;
   // Replaces the entry, whole or not at all.
   absl::Status Save(std::string_view server, const Tokens& tokens) const;

@@ -97,8 +97,8 @@ absl::StatusOr<DemoUser> Embedded::MakeUser(std::string login) {
   user.password = Secret(absl::WebSafeBase64Escape(crypto::RandomBytes(kPasswordBytes)));
   RETURN_IF_ERROR(Session::Register(*client_, user.login, user.password));
   ASSIGN_OR_RETURN(Tokens tokens, Session::SignIn(*client_, user.login, user.password));
-  user.session = std::make_unique<Session>(client_.get(), std::move(tokens),
-                                           [](const Tokens&) { return absl::OkStatus(); });
+  user.session =
+      std::make_unique<Session>(client_.get(), std::move(tokens), [](const Tokens&) { return absl::OkStatus(); });
   return user;
 }
 

@@ -34,7 +34,8 @@ class Embedded {
   gateway::GatewayClient& client() { return *client_; }
   const std::string& data_dir() const { return data_dir_; }
 
-  // Registers and signs in over HTTP, as anybody would, with a random password. ALREADY_EXISTS `LOGIN_TAKEN` on a data folder that has him.
+  // Registers and signs in over HTTP, as anybody would, with a random password. ALREADY_EXISTS `LOGIN_TAKEN` on a data
+  // folder that has him.
   absl::StatusOr<DemoUser> MakeUser(std::string login);
 
  private:
@@ -46,8 +47,10 @@ class Embedded {
   std::unique_ptr<gateway::GatewayClient> client_;
 };
 
-// Downloads the files of a run's answer into `folder`, without the path that they share. Returns where each lies, the report first.
-absl::StatusOr<std::vector<std::string>> SaveArtifacts(Session& session, const nlohmann::json& run, const std::string& folder);
+// Downloads the files of a run's answer into `folder`, without the path that they share. Returns where each lies, the
+// report first.
+absl::StatusOr<std::vector<std::string>> SaveArtifacts(Session& session, const nlohmann::json& run,
+                                                       const std::string& folder);
 
 }  // namespace bulkhead::cli
 

@@ -151,7 +151,8 @@ void EventPrinter::PrintEvent(const nlohmann::json& event) {
     colour = Colour::kDim;
   }
   const uint64_t sequence = event.value("sequence", uint64_t{0});
-  const std::string who = who_.empty() ? "" : absl::StrCat(console_->Paint(colour_, absl::StrFormat("%-6s", who_)), " ");
+  const std::string who =
+      who_.empty() ? "" : absl::StrCat(console_->Paint(colour_, absl::StrFormat("%-6s", who_)), " ");
   const std::string number = sequence == 0 ? "    " : absl::StrFormat("%4d", sequence);
   console_->Line(absl::StrCat(who, console_->Paint(Colour::kDim, number), "  ",
                               console_->Paint(colour_, absl::StrFormat("%-18s", Printable(type))), " ",

@@ -22,7 +22,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kCancelled:
       // The platform's own word for a person's interruption; a cancelled call of a server is a failure.
       return ReasonOf(status) == "INTERRUPTED" || ReasonOf(status) == "WATCH_STOPPED" ? ExitCode::kInterrupted
-                                                                                     : ExitCode::kFailed;
+                                                                                      : ExitCode::kFailed;
     default:
       return ExitCode::kFailed;
   }

@@ -9,8 +9,9 @@
 
 namespace bulkhead::cli {
 
-// One a process. Make it before any other thread: threads inherit that the signals are blocked, and one thread waits for them.
-// The first signal requests the stop; the second ends the process at once, with code 130, for a shutdown that hangs.
+// One a process. Make it before any other thread: threads inherit that the signals are blocked, and one thread waits
+// for them. The first signal requests the stop; the second ends the process at once, with code 130, for a shutdown that
+// hangs.
 class Interrupt {
  public:
   Interrupt();

@@ -106,15 +106,18 @@ absl::Status Demo(Console& console, const Interrupt& interrupt, const DemoOption
   for (const char* login : {"ada", "bob"}) {
     absl::StatusOr<DemoUser> user = embedded->MakeUser(login);
     if (ReasonOf(user.status()) == "LOGIN_TAKEN") {
-      return Annotate(user.status(), absl::StrCat(options.data_dir, " has been used for a demonstration before; choose a new folder"));
+      return Annotate(user.status(),
+                      absl::StrCat(options.data_dir, " has been used for a demonstration before; choose a new folder"));
     }
     RETURN_IF_ERROR(user.status());
     users.push_back(*std::move(user));
   }
   const std::string data_file = absl::StrCat(embedded->data_dir(), "/", demo::kDataSetName);
   RETURN_IF_ERROR(WriteDataSet(data_file));
-  console.Line("ada and bob each give 10,000 reports of aircraft that struck wildlife to the analyst, at the same time. Their events, as their "
-               "WebSockets bring them:\n");
+  console.Line(
+      "ada and bob each give 10,000 reports of aircraft that struck wildlife to the analyst, at the same time. Their "
+      "events, as their "
+      "WebSockets bring them:\n");
 
   const Colour colours[] = {Colour::kCyan, Colour::kMagenta};
   std::vector<absl::StatusOr<Finished>> results(users.size(), absl::UnknownError("did not end"));
@@ -142,8 +145,8 @@ absl::Status Demo(Console& console, const Interrupt& interrupt, const DemoOption
     if (options.keep) {
       entry["password"] = users[i].password.Reveal();
     }
-    console.Line(absl::StrCat(console.Paint(colours[i], absl::StrFormat("%-6s", users[i].login)), " report: ",
-                              console.Paint(Colour::kBold, entry.value("report", "")), " and ",
+    console.Line(absl::StrCat(console.Paint(colours[i], absl::StrFormat("%-6s", users[i].login)),
+                              " report: ", console.Paint(Colour::kBold, entry.value("report", "")), " and ",
                               results[i]->saved.size() - 1, " charts"));
     summary["users"].push_back(std::move(entry));
   }
@@ -151,7 +154,8 @@ absl::Status Demo(Console& console, const Interrupt& interrupt, const DemoOption
   if (!outcome.ok() || !options.keep) {
     return outcome;
   }
-  console.Line(absl::StrCat("\nThe platform stays up. Open ", console.Paint(Colour::kBold, embedded->url()), " and sign in:"));
+  console.Line(
+      absl::StrCat("\nThe platform stays up. Open ", console.Paint(Colour::kBold, embedded->url()), " and sign in:"));
   for (const DemoUser& user : users) {
     console.Line(absl::StrCat("  ", user.login, "  password ", user.password.Reveal()));
   }
@@ -164,8 +168,9 @@ absl::Status Analyze(Console& console, const Interrupt& interrupt, const Analyze
   std::error_code error;
   const fs::path file = options.file;
   if (!fs::is_regular_file(file, error)) {
-    return MakeError(absl::StatusCode::kNotFound, absl::StrCat("there is no file ", options.file),
-                     {.domain = "bulkhead.cli", .reason = "LOCAL_FILE_UNREADABLE", .metadata = {{"file", options.file}}});
+    return MakeError(
+        absl::StatusCode::kNotFound, absl::StrCat("there is no file ", options.file),
+        {.domain = "bulkhead.cli", .reason = "LOCAL_FILE_UNREADABLE", .metadata = {{"file", options.file}}});
   }
   const std::string out = options.out.empty() ? absl::StrCat(file.stem().string(), "-report") : options.out;
   ASSIGN_OR_RETURN(const std::unique_ptr<Embedded> embedded, Embedded::Start(/*data_dir=*/"", "127.0.0.1:0"));
@@ -173,8 +178,8 @@ absl::Status Analyze(Console& console, const Interrupt& interrupt, const Analyze
   ASSIGN_OR_RETURN(const Finished finished, RunAnalyst(console, interrupt, *user.session, /*who=*/"", Colour::kCyan,
                                                        options.file, options.question, out));
   json result = SavedAsJson(finished);
-  console.Line(absl::StrCat("\n", Printable(result.value("summary", "")), "\nReport: ",
-                            console.Paint(Colour::kBold, result.value("report", ""))));
+  console.Line(absl::StrCat("\n", Printable(result.value("summary", "")),
+                            "\nReport: ", console.Paint(Colour::kBold, result.value("report", ""))));
   console.Json(result);
   return absl::OkStatus();
 }

@@ -45,11 +45,11 @@ absl::StatusOr<SignedIn> Open(const RemoteContext& context) {
   ASSIGN_OR_RETURN(signed_in.client,
                    gateway::GatewayClient::Create({.base_url = context.server, .user_agent = "bulkhead-cli"}));
   ASSIGN_OR_RETURN(Tokens tokens, context.credentials->Load(context.server));
-  signed_in.session = std::make_unique<Session>(
-      signed_in.client.get(), std::move(tokens),
-      [credentials = context.credentials, server = context.server](const Tokens& renewed) {
-        return credentials->Save(server, renewed);
-      });
+  signed_in.session =
+      std::make_unique<Session>(signed_in.client.get(), std::move(tokens),
+                                [credentials = context.credentials, server = context.server](const Tokens& renewed) {
+                                  return credentials->Save(server, renewed);
+                                });
   return signed_in;
 }
 
@@ -101,7 +101,8 @@ absl::StatusOr<json> ReadInput(const std::string& input, const std::string& inpu
   }
   try {
     json parsed = json::parse(text);
-    return parsed.is_object() ? absl::StatusOr<json>(std::move(parsed)) : InputInvalid("the input must be a JSON object");
+    return parsed.is_object() ? absl::StatusOr<json>(std::move(parsed))
+                              : InputInvalid("the input must be a JSON object");
   } catch (const json::parse_error& error) {
     return InputInvalid(absl::StrCat("the input is not JSON: ", error.what()));
   }
@@ -114,8 +115,8 @@ absl::StatusOr<json> ListAll(Session& session, const std::string& path, const st
   std::string page_token;
   do {
     ASSIGN_OR_RETURN(json page, session.Request("GET",
-                                                absl::StrCat(path, "?pageSize=", kPageSize, query, "&pageToken=",
-                                                             EscapeQuery(page_token)),
+                                                absl::StrCat(path, "?pageSize=", kPageSize, query,
+                                                             "&pageToken=", EscapeQuery(page_token)),
                                                 nullptr));
     for (json& element : page[field]) {
       if (all.size() == limit) {
@@ -132,9 +133,7 @@ std::string ShortState(const json& run) {
   return absl::AsciiStrToLower(absl::StripPrefix(run.value("state", ""), "RUN_STATE_"));
 }
 
-std::string RunPath(const std::string& run) {
-  return absl::StrCat("/v1/runs/", gateway::EscapePath(LastSegment(run)));
-}
+std::string RunPath(const std::string& run) { return absl::StrCat("/v1/runs/", gateway::EscapePath(LastSegment(run))); }
 
 std::string FullRunName(const Session& session, const std::string& run) {
   return absl::StrCat(session.user(), "/runs/", LastSegment(run));
@@ -164,8 +163,8 @@ absl::Status Follow(const RemoteContext& context, Session& session, const std::s
         return true;
       });
   if (context.interrupt->requested()) {
-    context.console->Note(absl::StrCat("The run goes on. `bulkhead watch ", LastSegment(run), "` follows it again, `bulkhead cancel ",
-                                       LastSegment(run), "` stops it."));
+    context.console->Note(absl::StrCat("The run goes on. `bulkhead watch ", LastSegment(run),
+                                       "` follows it again, `bulkhead cancel ", LastSegment(run), "` stops it."));
     return InterruptedError();
   }
   RETURN_IF_ERROR(watched);
@@ -241,8 +240,7 @@ absl::Status StartRun(const RemoteContext& context, const RunOptions& options) {
 
 absl::Status ListRuns(const RemoteContext& context, int limit) {
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(const json runs,
-                   ListAll(*signed_in.session, "/v1/runs", "", "runs", static_cast<size_t>(limit)));
+  ASSIGN_OR_RETURN(const json runs, ListAll(*signed_in.session, "/v1/runs", "", "runs", static_cast<size_t>(limit)));
   context.console->Json({{"runs", runs}});
   for (const json& run : runs) {
     context.console->Line(absl::StrFormat("%-34s %-12s %-18s %s", LastSegment(run.value("name", "")),
@@ -287,13 +285,14 @@ absl::Status ListTools(const RemoteContext& context, const std::string& query) {
 
 absl::Status ShowTool(const RemoteContext& context, const std::string& tool) {
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(const json found, signed_in.session->Request(
-                                         "GET", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool))), nullptr));
+  ASSIGN_OR_RETURN(
+      const json found,
+      signed_in.session->Request("GET", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool))), nullptr));
   context.console->Json(found);
   context.console->Line(absl::StrCat(LastSegment(found.value("name", "")), " ", found.value("version", ""), "\n",
-                                     Printable(found.value("description", "")), "\nInput: ",
-                                     found.value("inputSchema", json::object()).dump(2), "\nOutput: ",
-                                     found.value("outputSchema", json::object()).dump(2)));
+                                     Printable(found.value("description", "")),
+                                     "\nInput: ", found.value("inputSchema", json::object()).dump(2),
+                                     "\nOutput: ", found.value("outputSchema", json::object()).dump(2)));
   return absl::OkStatus();
 }
 
@@ -302,13 +301,11 @@ absl::Status InvokeTool(const RemoteContext& context, const std::string& tool, c
   json request;
   ASSIGN_OR_RETURN(request["input"], ReadInput(input, input_file));
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(
-      const json invocation,
-      signed_in.session->Request(
-          "POST", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool)), ":invoke"), request));
+  ASSIGN_OR_RETURN(const json invocation,
+                   signed_in.session->Request(
+                       "POST", absl::StrCat("/v1/tools/", gateway::EscapePath(LastSegment(tool)), ":invoke"), request));
   context.console->Json(invocation);
-  context.console->Line(
-      invocation.value("output", json::object()).dump(2, ' ', false, json::error_handler_t::replace));
+  context.console->Line(invocation.value("output", json::object()).dump(2, ' ', false, json::error_handler_t::replace));
   return absl::OkStatus();
 }
 

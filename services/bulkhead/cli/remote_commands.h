@@ -17,9 +17,9 @@
 namespace bulkhead::cli {
 
 struct LoginOptions {
-  std::string login;             // Asked for at the terminal when empty.
-  bool password_stdin = false;   // The first line of standard input, instead of asking at the terminal.
-  bool create_account = false;   // Register first.
+  std::string login;            // Asked for at the terminal when empty.
+  bool password_stdin = false;  // The first line of standard input, instead of asking at the terminal.
+  bool create_account = false;  // Register first.
 };
 
 struct RunOptions {
@@ -38,7 +38,8 @@ struct RemoteContext {
   std::string server;  // "http://127.0.0.1:8080"
 };
 
-// Each command prints its result and returns how it went; a run that ended without success is FAILED_PRECONDITION `RUN_NOT_SUCCEEDED`.
+// Each command prints its result and returns how it went; a run that ended without success is FAILED_PRECONDITION
+// `RUN_NOT_SUCCEEDED`.
 absl::Status Login(const RemoteContext& context, const LoginOptions& options);
 absl::Status StartRun(const RemoteContext& context, const RunOptions& options);
 absl::Status ListRuns(const RemoteContext& context, int limit);

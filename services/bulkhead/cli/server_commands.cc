@@ -49,7 +49,8 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<Platform> platform,
                    Platform::Create(std::move(platform_options), config.values()));
-  console.Line(absl::StrCat("Bulkhead listens on ", platform->url(), ", with its data in ", config.values().data_dir()));
+  console.Line(
+      absl::StrCat("Bulkhead listens on ", platform->url(), ", with its data in ", config.values().data_dir()));
   console.Json({{"url", platform->url()}, {"dataDir", config.values().data_dir()}});
   interrupt.Wait();
   console.Note("Shutting down...");

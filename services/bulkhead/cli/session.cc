@@ -27,13 +27,10 @@ absl::Status CannotWrite(const std::string& path) {
 }  // namespace
 
 absl::Status Session::Register(gateway::GatewayClient& client, std::string_view login, const Secret& password) {
-  return client
-      .Request("POST", "/v1/users", {{"login", login}, {"password", password.Reveal()}}, RawToken())
-      .status();
+  return client.Request("POST", "/v1/users", {{"login", login}, {"password", password.Reveal()}}, RawToken()).status();
 }
 
-absl::StatusOr<Tokens> Session::SignIn(gateway::GatewayClient& client, std::string_view login,
-                                       const Secret& password) {
+absl::StatusOr<Tokens> Session::SignIn(gateway::GatewayClient& client, std::string_view login, const Secret& password) {
   ASSIGN_OR_RETURN(
       const nlohmann::json answer,
       client.Request("POST", "/v1/sessions:signIn", {{"login", login}, {"password", password.Reveal()}}, RawToken()));
@@ -85,8 +82,8 @@ absl::Status Session::Watch(std::string_view run, uint64_t after, std::stop_toke
                             absl::FunctionRef<bool(const nlohmann::json&)> on_frame) {
   uint64_t seen = after;
   while (true) {
-    const absl::Status watched = client_->WatchRun(
-        run, {.after = seen, .stop = stop}, tokens_.access, [&](const nlohmann::json& frame) {
+    const absl::Status watched =
+        client_->WatchRun(run, {.after = seen, .stop = stop}, tokens_.access, [&](const nlohmann::json& frame) {
           const auto event = frame.find("event");
           if (event != frame.end()) {
             // Transient events have no number.
@@ -104,8 +101,8 @@ bool Session::Renewed(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kUnauthenticated || tokens_.refresh.empty()) {
     return false;
   }
-  absl::StatusOr<nlohmann::json> answer = client_->Request(
-      "POST", "/v1/sessions:refresh", {{"refreshToken", tokens_.refresh.Reveal()}}, RawToken());
+  absl::StatusOr<nlohmann::json> answer =
+      client_->Request("POST", "/v1/sessions:refresh", {{"refreshToken", tokens_.refresh.Reveal()}}, RawToken());
   if (!answer.ok()) {
     return false;
   }

@@ -87,16 +87,16 @@ class KillTest : public ::testing::Test {
 
   // Follows the run from `after`; stops before its end when `count` durable events have come.
   absl::Status Watch(const std::string& run, uint64_t after, int count) {
-    return server_.client().WatchRun(run, {.after = after, .durable_only = true}, token_, [&](const json& frame) {
-      return !frame.contains("event") || --count > 0;
-    });
+    return server_.client().WatchRun(run, {.after = after, .durable_only = true}, token_,
+                                     [&](const json& frame) { return !frame.contains("event") || --count > 0; });
   }
 
   absl::StatusOr<std::vector<json>> EventsOf(const std::string& run) {
     std::vector<json> events;
     while (true) {
       absl::StatusOr<json> page = Request(
-          "GET", absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1), "/events?pageSize=1000&after=", events.size()),
+          "GET",
+          absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1), "/events?pageSize=1000&after=", events.size()),
           nullptr);
       if (!page.ok()) {
         return page.status();
@@ -116,8 +116,9 @@ class KillTest : public ::testing::Test {
 
 TEST_F(KillTest, ARunSurvivesKillsOfItsServerAndRepeatsNoStep) {
   Covers({"AE-6", "AE-4", "WS-5", "WS-6", "DP-6"});
-  ASSERT_OK_AND_ASSIGN(const json started, Request("POST", "/v1/runs",
-                                                   {{"agent", "agents/analyst"}, {"input", {{"file", "birdstrikes.csv"}}}}));
+  ASSERT_OK_AND_ASSIGN(
+      const json started,
+      Request("POST", "/v1/runs", {{"agent", "agents/analyst"}, {"input", {{"file", "birdstrikes.csv"}}}}));
   const std::string run = started.at("name");
 
   // Each time a little further: as soon as the client has seen two, then five more events.
@@ -129,7 +130,8 @@ TEST_F(KillTest, ARunSurvivesKillsOfItsServerAndRepeatsNoStep) {
   }
   ASSERT_OK(Watch(run, /*after=*/0, /*count=*/1'000'000));
 
-  ASSERT_OK_AND_ASSIGN(const json ended, Request("GET", absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1)), nullptr));
+  ASSERT_OK_AND_ASSIGN(const json ended,
+                       Request("GET", absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1)), nullptr));
   EXPECT_EQ(ended.at("state"), "RUN_STATE_SUCCEEDED") << ended;
   EXPECT_GE(ended.value("recoveries", 0), 1);
 
