@@ -54,11 +54,10 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
     _exit(kExecFailed);
   }
   if (!options.root.empty()) {
-    // Who is not root becomes it in a namespace of his own.
-    if (geteuid() != 0 && unshare(CLONE_NEWUSER) != 0) {
-      _exit(kExecFailed);
-    }
-    if (chroot(options.root.c_str()) != 0 || chdir("/") != 0) {
+    // Who may not becomes one who may, in a namespace of his own.
+    if ((chroot(options.root.c_str()) != 0 &&
+         (unshare(CLONE_NEWUSER) != 0 || chroot(options.root.c_str()) != 0)) ||
+        chdir("/") != 0) {
       _exit(kExecFailed);
     }
   }

@@ -1,8 +1,13 @@
 #include "services/bulkhead/cli/console.h"
 
 #include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 #include "services/common/status/error.h"
 
@@ -66,7 +71,12 @@ void Console::Error(const absl::Status& status) {
     Write(err_, nlohmann::json{{"error", error}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
-  std::string text = absl::StrCat(Paint(Colour::kRed, "bulkhead: "), Printable(status.message()));
+  // Of many violations each has its line.
+  std::vector<std::string> lines;
+  for (const std::string_view line : absl::StrSplit(status.message(), '\n')) {
+    lines.push_back(Printable(line));
+  }
+  std::string text = absl::StrCat(Paint(Colour::kRed, "bulkhead: "), absl::StrJoin(lines, "\n"));
   if (info.has_value() && !info->reason.empty()) {
     absl::StrAppend(&text, " (", info->reason, ")");
     for (const auto& [key, value] : info->metadata) {
