@@ -29,8 +29,9 @@ enum class Layer { kBuiltIn, kBaseFile, kFile, kEnvironment, kCommandLine };
 std::string_view LayerName(Layer layer);  // "built-in", "base file", ...
 
 struct Sources {
-  // A proto JSON file of bulkhead.common.v1.PlatformConfig; "" for none. Fields may be named as in the proto or in lowerCamelCase; durations are
-  // "90s" or "1h30m", environments "production" or by their full name. `extends` names a file that it inherits from.
+  // A proto JSON file of bulkhead.common.v1.PlatformConfig; "" for none. Fields may be named as in the proto or in
+  // lowerCamelCase; durations are "90s" or "1h30m", environments "production" or by their full name. `extends` names a
+  // file that it inherits from.
   std::string file;
   // `BULKHEAD_<SECTION>_<FIELD>`: "BULKHEAD_AGENT_MAX_RUNNING". Lists are separated by commas.
   Environment environment;
@@ -70,11 +71,12 @@ class Config {
   std::vector<std::string> warnings_;
 };
 
-// INVALID_ARGUMENT `CONFIG_INVALID` with every violation there is, each with its field and place, in the metadata as `violation_1`, `violation_2`... Values of
-// secret fields are never quoted.
+// INVALID_ARGUMENT `CONFIG_INVALID` with every violation there is, each with its field and place, in the metadata as
+// `violation_1`, `violation_2`... Values of secret fields are never quoted.
 absl::StatusOr<Config> LoadConfig(const Sources& sources);
 
-// The violations that an error of LoadConfig carries, in the order of the layers: "threads: must be between 1 and 256, is 0 (prod.json:3)".
+// The violations that an error of LoadConfig carries, in the order of the layers: "threads: must be between 1 and 256,
+// is 0 (prod.json:3)".
 std::vector<std::string> ConfigViolations(const absl::Status& status);
 
 // "agent.max_running  8  file prod.json:12", a line a field, in columns.

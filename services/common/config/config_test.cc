@@ -73,13 +73,15 @@ TEST_F(ConfigTest, BuiltInDefaultsHoldTogetherAndSetEachFieldButThePrivateOnes) 
 
 TEST_F(ConfigTest, StrongestLayerWinsAndEachValueKnowsItsOrigin) {
   Write("base.json", R"({"agent": {"max_running": 10, "max_running_per_user": 2}, "threads": 3})");
-  std::string file = Write("prod.json", "{\n  \"extends\": \"base.json\",\n  \"agent\": {\n    \"maxRunning\": 20,\n"
-                                        "    \"run_timeout\": \"90s\"\n  }\n}\n");
+  std::string file = Write("prod.json",
+                           "{\n  \"extends\": \"base.json\",\n  \"agent\": {\n    \"maxRunning\": 20,\n"
+                           "    \"run_timeout\": \"90s\"\n  }\n}\n");
   ASSERT_OK_AND_ASSIGN(
       Config config,
-      LoadConfig({.file = file,
-                  .environment = Environment({{"BULKHEAD_AGENT_MAX_RUNNING", "30"}, {"BULKHEAD_THREADS", "5"}}),
-                  .overrides = {"agent.max_running=40", "gateway.allowed_origins=https://a.example, https://b.example"}}));
+      LoadConfig(
+          {.file = file,
+           .environment = Environment({{"BULKHEAD_AGENT_MAX_RUNNING", "30"}, {"BULKHEAD_THREADS", "5"}}),
+           .overrides = {"agent.max_running=40", "gateway.allowed_origins=https://a.example, https://b.example"}}));
   EXPECT_EQ(config.values().agent().max_running(), 40u);
   EXPECT_EQ(config.values().threads(), 5u);
   EXPECT_THAT(config.values().gateway().allowed_origins(), ElementsAre("https://a.example", "https://b.example"));
@@ -138,16 +140,17 @@ TEST_F(ConfigTest, FilesThatCannotBeReadSayWhereTheyWereNamed) {
               ElementsAre(AllOf(StartsWith("extends: cannot read"), HasSubstr("(child.json:2)"))));
   Write("a.json", R"({"extends": "b.json"})");
   Write("b.json", R"({"extends": "a.json"})");
-  EXPECT_THAT(Violations({.file = folder_.File("a.json")}), ElementsAre(StartsWith("extends: must not lead in a circle")));
+  EXPECT_THAT(Violations({.file = folder_.File("a.json")}),
+              ElementsAre(StartsWith("extends: must not lead in a circle")));
   EXPECT_THAT(Violations({.file = Write("cut.json", "{\n\"threads\": ")}),
               ElementsAre(AllOf(StartsWith("syntax error"), HasSubstr("(cut.json:2)"))));
   EXPECT_THAT(Violations({.file = Write("list.json", "[1]")}), ElementsAre(HasSubstr("must be one object")));
 }
 
 TEST_F(ConfigTest, ValuesThatContradictEachOtherAreRefused) {
-  EXPECT_THAT(Violations({.overrides = {"agent.max_running=2", "auth.session_idle_lifetime=1h", "auth.session_lifetime=30m",
-                                        "gateway.heartbeat=2m", "gateway.listen=localhost", "sealing_key=hunter2",
-                                        "gateway.allowed_origins=*"}}),
+  EXPECT_THAT(Violations({.overrides = {"agent.max_running=2", "auth.session_idle_lifetime=1h",
+                                        "auth.session_lifetime=30m", "gateway.heartbeat=2m", "gateway.listen=localhost",
+                                        "sealing_key=hunter2", "gateway.allowed_origins=*"}}),
               ElementsAre("sealing_key: must be `file:PATH` or `env:NAME`, not a secret itself (--set)",
                           "auth.session_idle_lifetime: must not be longer than auth.session_lifetime (--set)",
                           "agent.max_running_per_user: must not be more than agent.max_running",
@@ -183,7 +186,8 @@ TEST_F(ConfigTest, OnlyTheVariablesHandedInCount) {
   ASSERT_EQ(setenv("BULKHEAD_THREADS", "99", /*overwrite=*/1), 0);
   ASSERT_OK_AND_ASSIGN(Config none, LoadConfig({}));
   EXPECT_EQ(none.values().threads(), 4u);
-  const char* const handed[] = {"BULKHEAD_THREADS=7", "BULKHEAD_THREADS=8", "PATH=/bin", "BULKHEAD_TOKEN=x", "=", nullptr};
+  const char* const handed[] = {
+      "BULKHEAD_THREADS=7", "BULKHEAD_THREADS=8", "PATH=/bin", "BULKHEAD_TOKEN=x", "=", nullptr};
   ASSERT_OK_AND_ASSIGN(Config given, LoadConfig({.environment = Environment::FromEnviron(handed)}));
   EXPECT_EQ(given.values().threads(), 7u);
   EXPECT_THAT(given.warnings(), ElementsAre("the variable sets nothing here (BULKHEAD_TOKEN)"));

@@ -11,8 +11,9 @@
 
 namespace bulkhead::config {
 
-// Made once, by main from its `environ` or by a test from what it likes, and handed down: nothing else reads the process's variables, so two platforms in
-// one process never see each other's. Immutable, thread-safe. Does not print: values may be secrets.
+// Made once, by main from its `environ` or by a test from what it likes, and handed down: nothing else reads the
+// process's variables, so two platforms in one process never see each other's. Immutable, thread-safe. Does not print:
+// values may be secrets.
 class Environment {
  public:
   using Variables = std::map<std::string, std::string, std::less<>>;

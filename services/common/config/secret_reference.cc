@@ -47,11 +47,9 @@ absl::StatusOr<Secret> ResolveSecret(std::string_view reference, const Environme
                                          ? ReadFile(std::string(rest))
                                          : environment.Find(absl::StripPrefix(reference, "env:"));
   if (!found.has_value() || absl::StripAsciiWhitespace(*found).empty()) {
-    return MakeError(absl::StatusCode::kNotFound,
-                     absl::StrCat("there is no secret at '", reference, "'"),
-                     {.domain = kDomain,
-                      .reason = "SECRET_NOT_FOUND",
-                      .metadata = {{"reference", std::string(reference)}}});
+    return MakeError(
+        absl::StatusCode::kNotFound, absl::StrCat("there is no secret at '", reference, "'"),
+        {.domain = kDomain, .reason = "SECRET_NOT_FOUND", .metadata = {{"reference", std::string(reference)}}});
   }
   absl::StripAsciiWhitespace(&*found);
   return Secret(*std::move(found));
@@ -61,11 +59,10 @@ absl::StatusOr<Secret> ResolveSealingKey(std::string_view reference, const Envir
   ASSIGN_OR_RETURN(Secret text, ResolveSecret(reference, environment));
   std::string key;
   if (!absl::Base64Unescape(text.Reveal(), &key) || key.size() != kSealingKeyBytes) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("the secret at '", reference, "' must be ", kSealingKeyBytes, " bytes in base64"),
-                     {.domain = kDomain,
-                      .reason = "SEALING_KEY_INVALID",
-                      .metadata = {{"reference", std::string(reference)}}});
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        absl::StrCat("the secret at '", reference, "' must be ", kSealingKeyBytes, " bytes in base64"),
+        {.domain = kDomain, .reason = "SEALING_KEY_INVALID", .metadata = {{"reference", std::string(reference)}}});
   }
   return Secret(std::move(key));
 }

@@ -11,7 +11,8 @@
 
 namespace bulkhead::config {
 
-// OK for `file:PATH` and `env:NAME`. INVALID_ARGUMENT `SECRET_REFERENCE_INVALID`; what was given is not quoted, since it may be a secret by mistake.
+// OK for `file:PATH` and `env:NAME`. INVALID_ARGUMENT `SECRET_REFERENCE_INVALID`; what was given is not quoted, since
+// it may be a secret by mistake.
 absl::Status CheckSecretReference(std::string_view reference);
 
 // What the reference leads to, without white space around it. NOT_FOUND `SECRET_NOT_FOUND` names the reference.

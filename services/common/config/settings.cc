@@ -46,9 +46,7 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
   Flattener(JsonSettings& out, const int& line) : out_(out), line_(line) {}
 
   bool null() override { return Add({.kind = RawValue::Kind::kNull, .text = "null"}); }
-  bool boolean(bool value) override {
-    return Add({.kind = RawValue::Kind::kBool, .text = value ? "true" : "false"});
-  }
+  bool boolean(bool value) override { return Add({.kind = RawValue::Kind::kBool, .text = value ? "true" : "false"}); }
   bool number_integer(int64_t value) override {
     return Add({.kind = RawValue::Kind::kNumber, .text = absl::StrCat(value)});
   }

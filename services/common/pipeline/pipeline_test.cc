@@ -53,11 +53,12 @@ class PipelineTest : public ::testing::Test {
   PipelineTest() { OpenDatabase(); }
 
   void OpenDatabase() {
-    database_ = storage::Database::Open(
-                    {.path = folder_.File("service.db"),
-                     .migrations = {kPipelineTables,
-                                    {"outbox", "CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, data BLOB NOT NULL);"}}})
-                    .value();
+    database_ =
+        storage::Database::Open(
+            {.path = folder_.File("service.db"),
+             .migrations = {kPipelineTables,
+                            {"outbox", "CREATE TABLE outbox (sequence INTEGER PRIMARY KEY, data BLOB NOT NULL);"}}})
+            .value();
     source_ = CreateSqlSource(database_.get(),
                               "SELECT sequence, data FROM outbox WHERE sequence > ? ORDER BY sequence LIMIT ?");
     checkpoints_ = CreateSqlCheckpointStore(database_.get());

@@ -46,9 +46,10 @@ class SqlCheckpointStore : public CheckpointStore {
   Awaitable<absl::Status> Save(std::string pipeline, Position position) override {
     co_return co_await database_->Write([pipeline = std::move(pipeline), position](storage::Connection& connection) {
       return connection
-          .Execute("INSERT INTO pipeline_checkpoints (pipeline, position) VALUES (?, ?) "
-                   "ON CONFLICT (pipeline) DO UPDATE SET position = excluded.position",
-                   {pipeline, position})
+          .Execute(
+              "INSERT INTO pipeline_checkpoints (pipeline, position) VALUES (?, ?) "
+              "ON CONFLICT (pipeline) DO UPDATE SET position = excluded.position",
+              {pipeline, position})
           .status();
     });
   }
@@ -64,10 +65,11 @@ class SqlDeadLetterStore : public DeadLetterStore {
   Awaitable<absl::Status> Add(DeadLetter letter) override {
     co_return co_await database_->Write([letter = std::move(letter)](storage::Connection& connection) {
       return connection
-          .Execute("INSERT OR REPLACE INTO pipeline_dead_letters "
-                   "(pipeline, position, stage, record, code, reason, message, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                   {letter.pipeline, letter.position, letter.stage, storage::Blob{letter.record}, letter.code,
-                    letter.reason, letter.message, absl::ToUnixMicros(letter.time)})
+          .Execute(
+              "INSERT OR REPLACE INTO pipeline_dead_letters "
+              "(pipeline, position, stage, record, code, reason, message, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+              {letter.pipeline, letter.position, letter.stage, storage::Blob{letter.record}, letter.code, letter.reason,
+               letter.message, absl::ToUnixMicros(letter.time)})
           .status();
     });
   }

@@ -15,8 +15,7 @@ constexpr size_t kMaxClientBytes = 128;
 constexpr size_t kMaxAddressBytes = 45;  // Of an IPv6 address that holds an IPv4 one.
 
 bool IsLowerHex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(), [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 bool IsZero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
@@ -63,10 +62,9 @@ bool IsThisMachine(std::string_view host) { return host.empty() || host == "::1"
 
 std::string OriginOf(std::string_view peer, std::string_view forwarded) {
   std::string host = HostOfPeer(peer);
-  const bool well_formed =
-      !forwarded.empty() && forwarded.size() <= kMaxAddressBytes &&
-      std::all_of(forwarded.begin(), forwarded.end(),
-                  [](char c) { return absl::ascii_isxdigit(c) || c == '.' || c == ':'; });
+  const bool well_formed = !forwarded.empty() && forwarded.size() <= kMaxAddressBytes &&
+                           std::all_of(forwarded.begin(), forwarded.end(),
+                                       [](char c) { return absl::ascii_isxdigit(c) || c == '.' || c == ':'; });
   return well_formed && IsThisMachine(host) ? std::string(forwarded) : host;
 }
 

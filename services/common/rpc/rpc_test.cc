@@ -61,7 +61,8 @@ class TestEchoService : public EchoService::CallbackService {
   explicit TestEchoService(ServerDependencies dependencies) : dependencies_(dependencies) {}
 
   using Unary = std::function<Awaitable<absl::StatusOr<EchoResponse>>(const CallContext&, const EchoRequest&)>;
-  using Stream = std::function<Awaitable<absl::Status>(const CallContext&, const CountRequest&, StreamWriter<EchoResponse>&)>;
+  using Stream =
+      std::function<Awaitable<absl::Status>(const CallContext&, const CountRequest&, StreamWriter<EchoResponse>&)>;
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
                                  EchoResponse* response) override {
@@ -220,7 +221,8 @@ class RpcTest : public ::testing::TestWithParam<bool> {
     request.set_text("hello");
     return BlockOn(*executor_, CallUnary<EchoResponse>(std::move(call), policy, request,
                                                        [this](auto* context, auto* request, auto* response, auto done) {
-                                                         stub_->async()->Echo(context, request, response, std::move(done));
+                                                         stub_->async()->Echo(context, request, response,
+                                                                              std::move(done));
                                                        }));
   }
 
@@ -286,10 +288,11 @@ TEST_P(RpcTest, PermissionIsBuiltFromTheRequest) {
 
 TEST_P(RpcTest, AnonymousMethodNeedsNoTokenAndUndeclaredServesNobody) {
   const EchoRequest request;
-  EXPECT_OK(BlockOn(*executor_, CallUnary<EchoResponse>({}, {.method = "Ping"}, request,
-                                                        [this](auto* context, auto* request, auto* response, auto done) {
-                                                          stub_->async()->Ping(context, request, response, std::move(done));
-                                                        })));
+  EXPECT_OK(
+      BlockOn(*executor_, CallUnary<EchoResponse>({}, {.method = "Ping"}, request,
+                                                  [this](auto* context, auto* request, auto* response, auto done) {
+                                                    stub_->async()->Ping(context, request, response, std::move(done));
+                                                  })));
   EXPECT_THAT(BlockOn(*executor_,
                       CallUnary<EchoResponse>(Allowed(), {.method = "Undeclared"}, request,
                                               [this](auto* context, auto* request, auto* response, auto done) {
@@ -405,7 +408,8 @@ TEST_P(RpcTest, StreamArrivesInOrderAndItsErrorLast) {
   EXPECT_THAT(Count({}, 3, collect), HasReason("TOKEN_MISSING"));
 
   texts.clear();
-  echo_->stream = [](const CallContext&, const CountRequest&, StreamWriter<EchoResponse>& writer) -> Awaitable<absl::Status> {
+  echo_->stream = [](const CallContext&, const CountRequest&,
+                     StreamWriter<EchoResponse>& writer) -> Awaitable<absl::Status> {
     co_await writer.Write(EchoResponse());
     co_return MakeError(absl::StatusCode::kUnavailable, "log gone", {.domain = "bulkhead.test", .reason = "LOG_GONE"});
   };

@@ -38,9 +38,8 @@ using ::google::protobuf::MethodOptions;
 constexpr char kDomain[] = "bulkhead.rpc";
 
 absl::Status Undeclared(std::string_view method, std::string_view why) {
-  return MakeError(
-      absl::StatusCode::kInternal, absl::StrCat(method, " ", why),
-      {.domain = kDomain, .reason = "METHOD_UNDECLARED", .metadata = {{"method", std::string(method)}}});
+  return MakeError(absl::StatusCode::kInternal, absl::StrCat(method, " ", why),
+                   {.domain = kDomain, .reason = "METHOD_UNDECLARED", .metadata = {{"method", std::string(method)}}});
 }
 
 // "pkg.Service/Method" as its proto declares it, or null.
@@ -114,8 +113,7 @@ RawToken BearerToken(const grpc::CallbackServerContext& context) {
 
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   std::chrono::system_clock::time_point deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
-                                                                  : absl::FromChrono(deadline);
+  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture() : absl::FromChrono(deadline);
 }
 
 // What the metadata says, checked for form.
@@ -144,8 +142,7 @@ absl::StatusOr<RequestInfo> ParseRequestInfo(const grpc::CallbackServerContext& 
 
 Awaitable<absl::StatusOr<VerifiedToken>> Verify(const ServerDependencies& dependencies, const RawToken& token) {
   absl::StatusOr<VerifiedToken> verified = dependencies.verifier->Verify(token);
-  if (verified.ok() || dependencies.key_refresher == nullptr ||
-      ReasonOf(verified.status()) != "TOKEN_KEY_UNKNOWN") {
+  if (verified.ok() || dependencies.key_refresher == nullptr || ReasonOf(verified.status()) != "TOKEN_KEY_UNKNOWN") {
     co_return verified;
   }
   // Whether that worked or not, the verifier tells what the token is worth now.
@@ -192,9 +189,8 @@ Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::strin
 absl::Status HandlerThrew(std::string_view method, std::string_view what) {
   ABSL_LOG(ERROR) << method << " threw: " << what;
   // What it said may quote anything: it stays in the log.
-  return MakeError(
-      absl::StatusCode::kInternal, absl::StrCat(method, " failed unexpectedly"),
-      {.domain = kDomain, .reason = "HANDLER_THREW", .metadata = {{"method", std::string(method)}}});
+  return MakeError(absl::StatusCode::kInternal, absl::StrCat(method, " failed unexpectedly"),
+                   {.domain = kDomain, .reason = "HANDLER_THREW", .metadata = {{"method", std::string(method)}}});
 }
 
 Awaitable<absl::Status> Handle(std::string_view method, internal::Handler handler, const CallContext& call) {
@@ -213,9 +209,8 @@ absl::Status WithReason(std::string_view method, absl::Status status) {
     return status;
   }
   ABSL_LOG(ERROR) << method << " failed without a reason: " << status;
-  return MakeError(
-      absl::StatusCode::kInternal, absl::StrCat(method, " failed unexpectedly"),
-      {.domain = kDomain, .reason = "UNSPECIFIED_ERROR", .metadata = {{"method", std::string(method)}}});
+  return MakeError(absl::StatusCode::kInternal, absl::StrCat(method, " failed unexpectedly"),
+                   {.domain = kDomain, .reason = "UNSPECIFIED_ERROR", .metadata = {{"method", std::string(method)}}});
 }
 
 Awaitable<void> RunCall(ServerDependencies dependencies, std::string method, const grpc::CallbackServerContext* context,

@@ -45,16 +45,14 @@ Awaitable<absl::Status> ServiceTokenSource::State::Fetch() {
   request.set_service(options.service);
   request.set_secret(options.secret.Reveal());
   const absl::Time asked_at = clock->Now();
-  CO_ASSIGN_OR_RETURN(
-      auth::v1::IssuedToken issued,
-      co_await CallUnary<auth::v1::IssuedToken>(
-          CallContext{.client = absl::StrCat("service-", options.service), .stop = stop.get_token()},
-          {.method = "bulkhead.auth.v1.TokenService/IssueServiceToken", .timeout = absl::Seconds(10)}, request,
-          [this](auto* context, auto* request, auto* response, auto done) {
-            stub->async()->IssueServiceToken(context, request, response, std::move(done));
-          }));
-  absl::Duration life =
-      absl::Seconds(issued.expires_in().seconds()) + absl::Nanoseconds(issued.expires_in().nanos());
+  CO_ASSIGN_OR_RETURN(auth::v1::IssuedToken issued,
+                      co_await CallUnary<auth::v1::IssuedToken>(
+                          CallContext{.client = absl::StrCat("service-", options.service), .stop = stop.get_token()},
+                          {.method = "bulkhead.auth.v1.TokenService/IssueServiceToken", .timeout = absl::Seconds(10)},
+                          request, [this](auto* context, auto* request, auto* response, auto done) {
+                            stub->async()->IssueServiceToken(context, request, response, std::move(done));
+                          }));
+  absl::Duration life = absl::Seconds(issued.expires_in().seconds()) + absl::Nanoseconds(issued.expires_in().nanos());
   absl::MutexLock lock(mutex);
   token = std::make_shared<const RawToken>(std::move(*issued.mutable_token()));
   renew_at = asked_at + 0.8 * life;

@@ -112,7 +112,8 @@ class SleepTest : public RuntimeTest {
   // Starts a sleep of a minute and returns once its timer stands.
   void StartSleep() {
     executor_->Spawn([](SleepTest* test) -> Awaitable<void> {
-      test->result_ = co_await SleepUntil(&test->clock_, test->clock_.Now() + absl::Minutes(1), test->stop_.get_token());
+      test->result_ =
+          co_await SleepUntil(&test->clock_, test->clock_.Now() + absl::Minutes(1), test->stop_.get_token());
       test->ended_.Notify();
     }(this));
     while (clock_.pending_timers() == 0) {
@@ -190,14 +191,15 @@ TEST_F(RuntimeTest, ChannelKeepsOrderAndItsBound) {
   int sent = 0;
   executor_->Spawn(SendAll(&channel, 1000, &sent));
   bool bounded = true;
-  std::vector<int> received = BlockOn(*executor_, [](Channel<int>* channel, bool* bounded) -> Awaitable<std::vector<int>> {
-    std::vector<int> values;
-    while (std::optional<int> value = co_await channel->Receive()) {
-      *bounded &= channel->size() <= channel->capacity();
-      values.push_back(*value);
-    }
-    co_return values;
-  }(&channel, &bounded));
+  std::vector<int> received =
+      BlockOn(*executor_, [](Channel<int>* channel, bool* bounded) -> Awaitable<std::vector<int>> {
+        std::vector<int> values;
+        while (std::optional<int> value = co_await channel->Receive()) {
+          *bounded &= channel->size() <= channel->capacity();
+          values.push_back(*value);
+        }
+        co_return values;
+      }(&channel, &bounded));
   ASSERT_EQ(received.size(), 1000u);
   for (int i = 0; i < 1000; ++i) {
     ASSERT_EQ(received[i], i);

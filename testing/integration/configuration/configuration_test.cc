@@ -1,5 +1,7 @@
-// What the configuration promises, seen from outside: the values that a user sets are the ones that the services obey, each platform its own, unsafe
-// ones never start, and secrets never show.
+// What the configuration promises, seen from outside: the values that a user sets are the ones that the services obey,
+// each platform its own, unsafe ones never start, and secrets never show.
+#include <signal.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,8 +12,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <signal.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,7 +42,8 @@ using ::testing::Not;
 
 constexpr char kProgram[] = "services/bulkhead/bulkhead";
 
-// What the platform would be given by a user who hands in `variables` and `overrides`, on a free port and with cheap password hashes.
+// What the platform would be given by a user who hands in `variables` and `overrides`, on a free port and with cheap
+// password hashes.
 std::function<void(common::v1::PlatformConfig&)> Loaded(config::Environment::Variables variables,
                                                         std::vector<std::string> overrides = {}) {
   for (const char* setting : {"environment=test", "gateway.listen=127.0.0.1:0", "auth.scrypt_log_n=4"}) {
@@ -58,11 +59,13 @@ absl::StatusOr<auth::v1::User> Register(Harness& platform, const std::string& lo
   auth::v1::CreateUserRequest request;
   request.set_login(login);
   request.set_password(password);
-  return CallWithToken<auth::v1::UserService>(platform, /*token=*/"", &auth::v1::UserService::Stub::CreateUser, request);
+  return CallWithToken<auth::v1::UserService>(platform, /*token=*/"", &auth::v1::UserService::Stub::CreateUser,
+                                              request);
 }
 
 // Runs the program with these variables and no others.
-absl::StatusOr<Finished> Bulkhead(std::vector<std::string> arguments, std::map<std::string, std::string> variables = {}) {
+absl::StatusOr<Finished> Bulkhead(std::vector<std::string> arguments,
+                                  std::map<std::string, std::string> variables = {}) {
   return RunToEnd({.program = kProgram, .arguments = std::move(arguments), .environment = std::move(variables)});
 }
 
@@ -93,15 +96,14 @@ TEST(ConfigurationTest, TwoPlatformsOfOneProcessObeyTheVariablesHandedToEachAndN
 TEST(ConfigurationTest, EachServiceObeysItsOwnSection) {
   Covers({"CF-3", "AE-8", "TD-3"});
   auto tool = std::make_shared<HoldingTool>("hold");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder()
-          .WithUsers({"ada"})
-          .WithTool(tool)
-          .WithAgent(ToolChainAgent())
-          .Configure(Loaded({}, {"agent.max_running_per_user=1", "agent.max_waiting_per_user=1",
-                                 "tool.max_message_bytes=2048", "gateway.max_body_bytes=4096"}))
-          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder()
+                           .WithUsers({"ada"})
+                           .WithTool(tool)
+                           .WithAgent(ToolChainAgent())
+                           .Configure(Loaded({}, {"agent.max_running_per_user=1", "agent.max_waiting_per_user=1",
+                                                  "tool.max_message_bytes=2048", "gateway.max_body_bytes=4096"}))
+                           .Build());
   User& ada = platform->As("ada");
 
   // Agent: one runs, one waits, the third is refused.
@@ -173,19 +175,20 @@ TEST(ConfigurationTest, ExplainNamesTheLayerThatSetEachValue) {
   Covers({"CF-1", "CF-5"});
   TempDir folder;
   Write(folder, "base.json", "{\"threads\": 2, \"agent\": {\"max_running\": 7}}");
-  const std::string file = Write(folder, "site.json", "{\n  \"extends\": \"base.json\",\n  \"agent\": {\"run_timeout\": \"90s\"}\n}");
+  const std::string file =
+      Write(folder, "site.json", "{\n  \"extends\": \"base.json\",\n  \"agent\": {\"run_timeout\": \"90s\"}\n}");
 
-  ASSERT_OK_AND_ASSIGN(const Finished explained,
-                       Bulkhead({"config", "explain", "--config", file, "--set", "tool.max_concurrent_calls=3", "--json"},
-                                {{"BULKHEAD_THREADS", "3"}, {"HOME", folder.path()}}));
+  ASSERT_OK_AND_ASSIGN(const Finished explained, Bulkhead({"config", "explain", "--config", file, "--set",
+                                                           "tool.max_concurrent_calls=3", "--json"},
+                                                          {{"BULKHEAD_THREADS", "3"}, {"HOME", folder.path()}}));
 
   ASSERT_EQ(explained.exit_code, 0) << explained.errors;
   std::map<std::string, std::string> origins;
   const nlohmann::json document = nlohmann::json::parse(explained.output);
   for (const nlohmann::json& field : document.at("fields")) {
-    origins[field.at("path")] = absl::StrCat(field.at("value").get<std::string>(), " by ",
-                                             field.at("layer").get<std::string>(), " ",
-                                             field.at("place").get<std::string>());
+    origins[field.at("path")] =
+        absl::StrCat(field.at("value").get<std::string>(), " by ", field.at("layer").get<std::string>(), " ",
+                     field.at("place").get<std::string>());
   }
   EXPECT_EQ(origins["threads"], "3 by environment BULKHEAD_THREADS");
   EXPECT_EQ(origins["agent.max_running"], "7 by base file base.json:1");

@@ -1,4 +1,5 @@
-// Pipelines whose ends are real services: records of a table that go to a tool, and the relay of runs' events from the agent's outbox to the log.
+// Pipelines whose ends are real services: records of a table that go to a tool, and the relay of runs' events from the
+// agent's outbox to the log.
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -62,7 +63,8 @@ absl::StatusOr<Order> ParseOrder(const pipeline::Record& record) {
   return Order{.position = record.position, .input = std::move(input)};
 }
 
-// A table whose rows go through two stages to the tool "store", called as a user, each row under a request id of its own.
+// A table whose rows go through two stages to the tool "store", called as a user, each row under a request id of its
+// own.
 class OrderPipeline {
  public:
   OrderPipeline() {
@@ -71,7 +73,8 @@ class OrderPipeline {
                      .migrations = {pipeline::kPipelineTables,
                                     {"orders", "CREATE TABLE orders (id INTEGER PRIMARY KEY, data BLOB NOT NULL);"}}})
                     .value();
-    source_ = pipeline::CreateSqlSource(database_.get(), "SELECT id, data FROM orders WHERE id > ? ORDER BY id LIMIT ?");
+    source_ =
+        pipeline::CreateSqlSource(database_.get(), "SELECT id, data FROM orders WHERE id > ? ORDER BY id LIMIT ?");
     checkpoints_ = pipeline::CreateSqlCheckpointStore(database_.get());
     dead_letters_ = pipeline::CreateSqlDeadLetterStore(database_.get());
   }
@@ -216,7 +219,8 @@ TEST(DataPipelineTest, WhatTheToolRefusesIsDeadLetteredWithItsReasonAndTheBatchG
   EXPECT_EQ(dead[1].stage, "store");
   EXPECT_EQ(dead[1].reason, "TOOL_INPUT_INVALID");
   EXPECT_EQ(dead[1].record, R"({"n": "three"})");
-  // The first was stored before its batch was refused, and again when each went alone: under the same request id that has no effect.
+  // The first was stored before its batch was refused, and again when each went alone: under the same request id that
+  // has no effect.
   EXPECT_THAT(Stored(*tool), ElementsAre(10, 40));
 }
 
@@ -229,7 +233,8 @@ TEST(DataPipelineTest, ASlowToolHoldsTheReadingWithinTheQueuesBounds) {
   ASSERT_OK(orders.Insert(Rows(40)));
   ASSERT_OK(orders.Start(platform->As("ada"), {.max_records = 1}, {.queue_size = 3}));
   ASSERT_OK(hold->Wait());
-  // Three queues of three, one record in the hands of each stage and of the sink: twelve, and one that waits at the source.
+  // Three queues of three, one record in the hands of each stage and of the sink: twelve, and one that waits at the
+  // source.
   ASSERT_OK(WaitFor([&] { return orders.pipeline().counts().read == 12; }, "twelve records read",
                     [&] { return absl::StrCat(orders.pipeline().counts().read); }));
   for (const pipeline::QueueDepth& depth : orders.pipeline().depths()) {
@@ -310,8 +315,8 @@ absl::StatusOr<std::vector<uint64_t>> SequencesOf(User& user, std::string_view r
 
 constexpr char kSucceeded[] = "RUN_STATE_SUCCEEDED";
 const std::vector<std::string>& ChainEvents() {
-  static const auto* const kTypes = new std::vector<std::string>{
-      "run_queued", "agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"};
+  static const auto* const kTypes = new std::vector<std::string>{"run_queued",     "agent_started",  "agent_thinking",
+                                                                 "tool_executing", "tool_completed", "agent_completed"};
   return *kTypes;
 }
 
