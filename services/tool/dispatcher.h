@@ -57,7 +57,8 @@ struct FinishedCall {
   bool repeated = false;
 };
 
-// Hears of a call before its end. A slow one slows nothing but itself: reports of progress are dropped then.
+// Hears of a call before its end. A slow one slows nothing but itself: reports of progress are
+// dropped then.
 class CallObserver {
  public:
   virtual ~CallObserver() = default;
@@ -67,12 +68,15 @@ class CallObserver {
 
 // Thread-safe.
 //
-// The order of a call: the tool is there for this user; its input fits the schema; no result is stored and no call runs under the same request id; the
-// quota has room; accepted; the tool runs until its end, its time-out, or until nobody wants it any more; its output fits the schema and the size;
-// the result is stored. (That the caller may call the tool at all, the edge of the service has checked before.)
+// The order of a call: the tool is there for this user; its input fits the schema; no result is
+// stored and no call runs under the same request id; the quota has room; accepted; the tool runs
+// until its end, its time-out, or until nobody wants it any more; its output fits the schema and
+// the size; the result is stored. (That the caller may call the tool at all, the edge of the
+// service has checked before.)
 //
-// A tool that goes on after its time is told to stop, and given a grace; then the call ends without it. Until it ends by itself it still counts for its
-// user's quota and holds its request id, and what it returns is discarded and logged.
+// A tool that goes on after its time is told to stop, and given a grace; then the call ends without
+// it. Until it ends by itself it still counts for its user's quota and holds its request id, and
+// what it returns is discarded and logged.
 class Dispatcher {
  public:
   struct Options {
@@ -97,12 +101,14 @@ class Dispatcher {
   Dispatcher(Options options, Dependencies dependencies);
   ~Dispatcher();
 
-  // Errors: domain bulkhead.tool, as ToolService.InvokeTool documents them; a tool's own go through. `observer` lives until the end.
-  Awaitable<absl::StatusOr<FinishedCall>> Dispatch(UserContext user, CallRequest request, std::stop_token stop,
-                                                   CallObserver* observer);
+  // Errors: domain bulkhead.tool, as ToolService.InvokeTool documents them; a tool's own go
+  // through. `observer` lives until the end.
+  Awaitable<absl::StatusOr<FinishedCall>> Dispatch(UserContext user, CallRequest request,
+                                                   std::stop_token stop, CallObserver* observer);
 
-  // Refuses new calls with UNAVAILABLE `TOOL_SERVICE_STOPPING`, tells those that run to stop, and waits for their end, at most `limit` of real time.
-  // DEADLINE_EXCEEDED `TOOLS_STILL_RUNNING` names how many go on.
+  // Refuses new calls with UNAVAILABLE `TOOL_SERVICE_STOPPING`, tells those that run to stop, and
+  // waits for their end, at most `limit` of real time. DEADLINE_EXCEEDED `TOOLS_STILL_RUNNING`
+  // names how many go on.
   absl::Status Shutdown(absl::Duration limit);
 
   // Tools that run now, those that were cut off included.
@@ -113,12 +119,14 @@ class Dispatcher {
   class Books;
 
   Awaitable<absl::StatusOr<FinishedCall>> RunAccepted(UserContext user, CallRequest request,
-                                                      std::shared_ptr<const RegisteredTool> tool, std::string digest,
-                                                      std::stop_token stop, CallObserver* observer,
+                                                      std::shared_ptr<const RegisteredTool> tool,
+                                                      std::string digest, std::stop_token stop,
+                                                      CallObserver* observer,
                                                       std::shared_ptr<void> claim);
   absl::Status CheckInput(const RegisteredTool& tool, const CallRequest& request) const;
   absl::Status CheckOutput(const RegisteredTool& tool, const nlohmann::json& output) const;
-  static Awaitable<void> RunTool(std::shared_ptr<Running> running, std::shared_ptr<void> until_tool_ends);
+  static Awaitable<void> RunTool(std::shared_ptr<Running> running,
+                                 std::shared_ptr<void> until_tool_ends);
 
   const Options options_;
   const Dependencies dependencies_;

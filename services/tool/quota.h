@@ -24,8 +24,8 @@ class Quota {
   // `clock` outlives the quota.
   Quota(Options options, const Clock* clock) : options_(options), clock_(clock) {}
 
-  // Counts a call that begins. RESOURCE_EXHAUSTED `TOOL_QUOTA_EXCEEDED` (metadata `quota`: calls_per_minute or concurrent_calls), with the time after which
-  // a later try may succeed.
+  // Counts a call that begins. RESOURCE_EXHAUSTED `TOOL_QUOTA_EXCEEDED` (metadata `quota`:
+  // calls_per_minute or concurrent_calls), with the time after which a later try may succeed.
   absl::Status Begin(const std::string& user);
   // The call has ended, or is known to have ended.
   void End(const std::string& user);

@@ -20,7 +20,8 @@
 
 namespace bulkhead::tool {
 
-// A tool with its schemas compiled. Immutable: a call that runs keeps it, whatever happens to the registry.
+// A tool with its schemas compiled. Immutable: a call that runs keeps it, whatever happens to the
+// registry.
 struct RegisteredTool {
   std::shared_ptr<Tool> tool;
   std::unique_ptr<JsonSchema> input;
@@ -31,21 +32,27 @@ struct RegisteredTool {
 // Thread-safe. Nothing blocks: schemas are compiled outside of the lock.
 class Registry {
  public:
-  // A new name, a new version, or the same version anew. INVALID_ARGUMENT `TOOL_INVALID` (metadata: every violation by the field of ToolSpec);
-  // ALREADY_EXISTS `TOOL_BUILT_IN` when a user's tool has the name of one that everyone sees.
+  // A new name, a new version, or the same version anew. INVALID_ARGUMENT `TOOL_INVALID` (metadata:
+  // every violation by the field of ToolSpec); ALREADY_EXISTS `TOOL_BUILT_IN` when a user's tool
+  // has the name of one that everyone sees.
   absl::Status Register(std::shared_ptr<Tool> tool);
 
-  // All versions of the user's own tool. NOT_FOUND `TOOL_NOT_FOUND`; FAILED_PRECONDITION `TOOL_BUILT_IN`.
+  // All versions of the user's own tool. NOT_FOUND `TOOL_NOT_FOUND`; FAILED_PRECONDITION
+  // `TOOL_BUILT_IN`.
   absl::Status Unregister(const std::string& user, const std::string& name);
 
-  // The newest version when `version` is "". NOT_FOUND `TOOL_NOT_FOUND`, also for other users' tools.
-  absl::StatusOr<std::shared_ptr<const RegisteredTool>> Find(const std::string& user, const std::string& name,
+  // The newest version when `version` is "". NOT_FOUND `TOOL_NOT_FOUND`, also for other users'
+  // tools.
+  absl::StatusOr<std::shared_ptr<const RegisteredTool>> Find(const std::string& user,
+                                                             const std::string& name,
                                                              const std::string& version = "") const;
 
-  // The newest version of each tool that `user` sees, whose name, description or tags have every word of `query` in any case, and whose name
-  // comes after `after`; by name, at most `limit`.
-  std::vector<std::shared_ptr<const RegisteredTool>> List(const std::string& user, std::string_view query,
-                                                          const std::string& after, size_t limit) const;
+  // The newest version of each tool that `user` sees, whose name, description or tags have every
+  // word of `query` in any case, and whose name comes after `after`; by name, at most `limit`.
+  std::vector<std::shared_ptr<const RegisteredTool>> List(const std::string& user,
+                                                          std::string_view query,
+                                                          const std::string& after,
+                                                          size_t limit) const;
 
  private:
   // Major, minor, patch; a pre-release comes before its release.

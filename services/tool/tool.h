@@ -3,15 +3,18 @@
 //   std::unique_ptr<Tool> WordCount() {
 //     return MakeTool({.name = "text.count",
 //                      .description = "Counts the words of a text.",
-//                      .input_schema = R"({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]})",
-//                      .output_schema = R"({"type": "object", "properties": {"words": {"type": "integer"}}, "required": ["words"]})"},
+//                      .input_schema = R"({"type": "object", "properties": {"text": {"type":
+//                      "string"}}, "required": ["text"]})", .output_schema = R"({"type": "object",
+//                      "properties": {"words": {"type": "integer"}}, "required": ["words"]})"},
 //                     [](ToolCall& call) -> absl::StatusOr<nlohmann::json> {
 //                       std::istringstream text(call.input().at("text").get<std::string>());
-//                       return nlohmann::json{{"words", std::distance(std::istream_iterator<std::string>(text), {})}};
+//                       return nlohmann::json{{"words",
+//                       std::distance(std::istream_iterator<std::string>(text), {})}};
 //                     });
 //   }
 //
-// The platform checks permission, input, quota, output and size, keeps the time, and stores results for repeated calls; a tool does its work.
+// The platform checks permission, input, quota, output and size, keeps the time, and stores results
+// for repeated calls; a tool does its work.
 #ifndef SERVICES_TOOL_TOOL_H_
 #define SERVICES_TOOL_TOOL_H_
 
@@ -45,16 +48,16 @@ enum class RepeatPolicy {
 
 // What a tool says about itself.
 struct ToolSpec {
-  std::string name;                // 3 to 64 of [a-z0-9._-], as "table.load".
-  std::string version = "1.0.0";   // Semantic version.
-  std::string description;         // What it does and when to use it, for agents and people.
-  std::string input_schema;        // JSON Schema 2020-12, with "type": "object".
-  std::string output_schema;       // The same.
+  std::string name;               // 3 to 64 of [a-z0-9._-], as "table.load".
+  std::string version = "1.0.0";  // Semantic version.
+  std::string description;        // What it does and when to use it, for agents and people.
+  std::string input_schema;       // JSON Schema 2020-12, with "type": "object".
+  std::string output_schema;      // The same.
   RepeatPolicy repeat_policy = RepeatPolicy::kSafe;
-  absl::Duration timeout;          // The configured limit when zero.
-  uint64_t max_output_bytes = 0;   // The configured limit when zero.
-  std::string owner;               // The id of the user who alone sees it; "" for everyone.
-  std::vector<std::string> tags;   // For search.
+  absl::Duration timeout;         // The configured limit when zero.
+  uint64_t max_output_bytes = 0;  // The configured limit when zero.
+  std::string owner;              // The id of the user who alone sees it; "" for everyone.
+  std::vector<std::string> tags;  // For search.
 };
 
 // One call, from the tool's side. Thread-safe; lives until Run has ended.
@@ -77,11 +80,13 @@ class ToolCall {
   const UserContext& user() const { return context_.user; }
   // Valid against the input schema.
   const nlohmann::json& input() const { return context_.input; }
-  // The idempotency key: the same in every repetition of this call. "" when the caller will not repeat it.
+  // The idempotency key: the same in every repetition of this call. "" when the caller will not
+  // repeat it.
   const std::string& request_id() const { return context_.request_id; }
   // On the clock of the service.
   absl::Time deadline() const { return context_.deadline; }
-  // Requested when the result is no longer wanted: cancelled, or out of time. A tool that goes on is cut off, and its result discarded.
+  // Requested when the result is no longer wanted: cancelled, or out of time. A tool that goes on
+  // is cut off, and its result discarded.
   const std::stop_token& stop() const { return context_.stop; }
   // CANCELLED `TOOL_CANCELLED` once stop is requested: for loops to return.
   absl::Status CheckStopped() const;

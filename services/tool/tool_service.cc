@@ -41,9 +41,13 @@ struct ToolName {
 // "tools/{tool}" or "tools/{tool}@{version}".
 absl::StatusOr<ToolName> ParseToolName(std::string_view name) {
   std::string_view rest = name;
-  if (!absl::ConsumePrefix(&rest, "tools/") || rest.empty() || rest.find('/') != std::string_view::npos) {
-    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("'", name, "' is not of the form tools/{tool}"),
-                     {.domain = kDomain, .reason = "TOOL_NAME_INVALID", .metadata = {{"tool", std::string(name)}}});
+  if (!absl::ConsumePrefix(&rest, "tools/") || rest.empty() ||
+      rest.find('/') != std::string_view::npos) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("'", name, "' is not of the form tools/{tool}"),
+                     {.domain = kDomain,
+                      .reason = "TOOL_NAME_INVALID",
+                      .metadata = {{"tool", std::string(name)}}});
   }
   const size_t at = rest.find('@');
   return ToolName{.tool = std::string(rest.substr(0, at)),
@@ -64,7 +68,8 @@ v1::RepeatPolicy ToProto(RepeatPolicy policy) {
 
 void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
   proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
-  proto->set_nanos(static_cast<int32_t>(absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
+  proto->set_nanos(
+      static_cast<int32_t>(absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
 }
 
 // Schemas were compiled: they are JSON.
@@ -93,7 +98,8 @@ absl::StatusOr<v1::Tool> ToProto(const ToolSpec& spec) {
   return tool;
 }
 
-// Writes what happens to a call into its stream. A client that has gone is noticed by the call's stop token.
+// Writes what happens to a call into its stream. A client that has gone is noticed by the call's
+// stop token.
 class StreamObserver : public CallObserver {
  public:
   explicit StreamObserver(rpc::StreamWriter<v1::InvokeToolResponse>* out) : out_(out) {}
@@ -136,11 +142,13 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
   ToolServiceImpl(rpc::ServerDependencies calls, Registry* registry, Dispatcher* dispatcher)
       : calls_(calls), registry_(registry), dispatcher_(dispatcher) {}
 
-  grpc::ServerUnaryReactor* GetTool(grpc::CallbackServerContext* context, const v1::GetToolRequest* request,
+  grpc::ServerUnaryReactor* GetTool(grpc::CallbackServerContext* context,
+                                    const v1::GetToolRequest* request,
                                     v1::Tool* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.tool.v1.ToolService/GetTool", context, request, response,
-        [this](const rpc::CallContext& call, const v1::GetToolRequest& request) -> Awaitable<absl::StatusOr<v1::Tool>> {
+        [this](const rpc::CallContext& call,
+               const v1::GetToolRequest& request) -> Awaitable<absl::StatusOr<v1::Tool>> {
           CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
           CO_ASSIGN_OR_RETURN(const std::shared_ptr<const RegisteredTool> tool,
                               registry_->Find(call.user->user(), name.tool, name.version));
@@ -148,23 +156,26 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* ListTools(grpc::CallbackServerContext* context, const v1::ListToolsRequest* request,
+  grpc::ServerUnaryReactor* ListTools(grpc::CallbackServerContext* context,
+                                      const v1::ListToolsRequest* request,
                                       v1::ListToolsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.tool.v1.ToolService/ListTools", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::ListToolsRequest& request) -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> {
-          co_return ListTools(*call.user, request);
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.tool.v1.ToolService/ListTools", context, request,
+                           response,
+                           [this](const rpc::CallContext& call, const v1::ListToolsRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> {
+                             co_return ListTools(*call.user, request);
+                           });
   }
 
-  grpc::ServerUnaryReactor* RegisterTool(grpc::CallbackServerContext* context, const v1::RegisterToolRequest* request,
+  grpc::ServerUnaryReactor* RegisterTool(grpc::CallbackServerContext* context,
+                                         const v1::RegisterToolRequest* request,
                                          v1::Tool* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.tool.v1.ToolService/RegisterTool", context, request, response,
-                           [](const rpc::CallContext& /*call*/,
-                              const v1::RegisterToolRequest& /*request*/) -> Awaitable<absl::StatusOr<v1::Tool>> {
-                             co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
-                           });
+    return rpc::ServeUnary(
+        calls_, "bulkhead.tool.v1.ToolService/RegisterTool", context, request, response,
+        [](const rpc::CallContext& /*call*/,
+           const v1::RegisterToolRequest& /*request*/) -> Awaitable<absl::StatusOr<v1::Tool>> {
+          co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
+        });
   }
 
   grpc::ServerUnaryReactor* UnregisterTool(grpc::CallbackServerContext* context,
@@ -172,24 +183,27 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
                                            google::protobuf::Empty* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.tool.v1.ToolService/UnregisterTool", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::UnregisterToolRequest& request) -> Awaitable<absl::StatusOr<google::protobuf::Empty>> {
+        [this](const rpc::CallContext& call, const v1::UnregisterToolRequest& request)
+            -> Awaitable<absl::StatusOr<google::protobuf::Empty>> {
           CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
           CO_RETURN_IF_ERROR(registry_->Unregister(call.user->user(), name.tool));
           co_return google::protobuf::Empty();
         });
   }
 
-  grpc::ServerWriteReactor<v1::InvokeToolResponse>* InvokeTool(grpc::CallbackServerContext* context,
-                                                               const v1::InvokeToolRequest* request) override {
+  grpc::ServerWriteReactor<v1::InvokeToolResponse>* InvokeTool(
+      grpc::CallbackServerContext* context, const v1::InvokeToolRequest* request) override {
     return rpc::ServeStream<v1::InvokeToolRequest, v1::InvokeToolResponse>(
         calls_, "bulkhead.tool.v1.ToolService/InvokeTool", context, request,
         [this](const rpc::CallContext& call, const v1::InvokeToolRequest& request,
-               rpc::StreamWriter<v1::InvokeToolResponse>& out) { return Invoke(call, request, out); });
+               rpc::StreamWriter<v1::InvokeToolResponse>& out) {
+          return Invoke(call, request, out);
+        });
   }
 
  private:
-  absl::StatusOr<v1::ListToolsResponse> ListTools(const UserContext& user, const v1::ListToolsRequest& request) const {
+  absl::StatusOr<v1::ListToolsResponse> ListTools(const UserContext& user,
+                                                  const v1::ListToolsRequest& request) const {
     const std::string list = absl::StrCat("tools\n", user.user(), "\n", request.query());
     ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
     ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
@@ -215,8 +229,9 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
                           .timeout = absl::Seconds(request.timeout().seconds()) +
                                      absl::Nanoseconds(request.timeout().nanos())};
     StreamObserver observer(&out);
-    CO_ASSIGN_OR_RETURN(FinishedCall finished,
-                        co_await dispatcher_->Dispatch(*call.user, std::move(tool_call), call.stop, &observer));
+    CO_ASSIGN_OR_RETURN(
+        FinishedCall finished,
+        co_await dispatcher_->Dispatch(*call.user, std::move(tool_call), call.stop, &observer));
     v1::InvokeToolResponse response;
     CO_ASSIGN_OR_RETURN(*response.mutable_invocation(), ToProto(*call.user, std::move(finished)));
     co_await out.Write(std::move(response));
@@ -232,8 +247,10 @@ absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, absl::StrCat("cannot make the folder '", path, "': ", error.message()),
-                     {.domain = kDomain, .reason = "DATA_FOLDER_UNUSABLE", .metadata = {{"path", path}}});
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("cannot make the folder '", path, "': ", error.message()),
+        {.domain = kDomain, .reason = "DATA_FOLDER_UNUSABLE", .metadata = {{"path", path}}});
   }
   return absl::OkStatus();
 }
@@ -253,15 +270,19 @@ struct ToolServer::State {
 ToolServer::ToolServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ToolServer::~ToolServer() = default;
 
-absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options, Dependencies dependencies) {
+absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options,
+                                                               Dependencies dependencies) {
   auto state = std::make_unique<State>();
   const std::string tables = absl::StrCat(options.data_dir, "/tables");
   RETURN_IF_ERROR(MakeFolder(tables));
-  ASSIGN_OR_RETURN(state->store, ToolStore::Open(absl::StrCat(options.data_dir, "/tool.db"), options.durable));
+  ASSIGN_OR_RETURN(state->store,
+                   ToolStore::Open(absl::StrCat(options.data_dir, "/tool.db"), options.durable));
   ASSIGN_OR_RETURN(state->workspaces,
-                   Workspaces::Create({.root = absl::StrCat(options.data_dir, "/workspaces"), .max_bytes = options.max_workspace_bytes},
+                   Workspaces::Create({.root = absl::StrCat(options.data_dir, "/workspaces"),
+                                       .max_bytes = options.max_workspace_bytes},
                                       dependencies.clock));
-  for (std::unique_ptr<Tool>& tool : BuiltinTools({.tables_dir = tables, .max_table_bytes = options.max_workspace_bytes})) {
+  for (std::unique_ptr<Tool>& tool :
+       BuiltinTools({.tables_dir = tables, .max_table_bytes = options.max_workspace_bytes})) {
     RETURN_IF_ERROR(state->registry.Register(std::move(tool)));
   }
   for (std::shared_ptr<Tool>& tool : dependencies.extra_tools) {
@@ -280,9 +301,10 @@ absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options, 
                                .registry = &state->registry,
                                .store = state->store.get(),
                                .workspaces = state->workspaces.get()});
-  state->tool_service =
-      std::make_unique<ToolServiceImpl>(dependencies.rpc, &state->registry, state->dispatcher.get());
-  state->file_service = CreateFileService(dependencies.rpc, state->workspaces.get(), dependencies.blocking);
+  state->tool_service = std::make_unique<ToolServiceImpl>(dependencies.rpc, &state->registry,
+                                                          state->dispatcher.get());
+  state->file_service =
+      CreateFileService(dependencies.rpc, state->workspaces.get(), dependencies.blocking);
   return std::unique_ptr<ToolServer>(new ToolServer(std::move(state)));
 }
 

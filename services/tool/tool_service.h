@@ -38,8 +38,6 @@ class ToolServer {
     uint64_t max_workspace_bytes = uint64_t{16} << 30;
     int max_calls_per_minute = 1200;
     int max_concurrent_calls = 32;
-    // `address:port` of each process whose tools users may register.
-    std::vector<std::string> allowed_tool_hosts;
     // False: a power cut may lose the last results; a crash of the process may not.
     bool durable = true;
   };
@@ -54,8 +52,10 @@ class ToolServer {
     std::vector<std::shared_ptr<Tool>> extra_tools;
   };
 
-  // Opens the data and registers the tools. Errors: those of storage, and INVALID_ARGUMENT `TOOL_INVALID` for an extra tool.
-  static absl::StatusOr<std::unique_ptr<ToolServer>> Create(Options options, Dependencies dependencies);
+  // Opens the data and registers the tools. Errors: those of storage, and INVALID_ARGUMENT
+  // `TOOL_INVALID` for an extra tool.
+  static absl::StatusOr<std::unique_ptr<ToolServer>> Create(Options options,
+                                                            Dependencies dependencies);
   ~ToolServer();
 
   // To register on one grpc::Server.
@@ -64,7 +64,8 @@ class ToolServer {
   // When all services listen.
   absl::Status Start();
 
-  // Refuses new calls, stops the tools that run and waits for them, a few seconds at most. Idempotent.
+  // Refuses new calls, stops the tools that run and waits for them, a few seconds at most.
+  // Idempotent.
   void Shutdown();
 
  private:

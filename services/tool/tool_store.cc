@@ -10,8 +10,7 @@ namespace bulkhead::tool {
 namespace {
 
 constexpr storage::Migration kMigrations[] = {
-    {.name = "calls and tools",
-     .statements = R"(
+    {.name = "calls", .statements = R"(
        CREATE TABLE calls (
          user TEXT NOT NULL,
          request_id TEXT NOT NULL,
@@ -26,13 +25,6 @@ constexpr storage::Migration kMigrations[] = {
          PRIMARY KEY (user, request_id)
        ) STRICT, WITHOUT ROWID;
        CREATE INDEX calls_by_finish_time ON calls (finish_time);
-       CREATE TABLE tools (
-         user TEXT NOT NULL,
-         name TEXT NOT NULL,
-         version TEXT NOT NULL,
-         definition BLOB NOT NULL,
-         PRIMARY KEY (user, name, version)
-       ) STRICT, WITHOUT ROWID;
      )"},
 };
 
@@ -43,15 +35,18 @@ absl::StatusOr<std::unique_ptr<ToolStore>> ToolStore::Open(const std::string& pa
   options.path = path;
   options.migrations.assign(std::begin(kMigrations), std::end(kMigrations));
   options.durable = durable;
-  ASSIGN_OR_RETURN(std::unique_ptr<storage::Database> database, storage::Database::Open(std::move(options)));
+  ASSIGN_OR_RETURN(std::unique_ptr<storage::Database> database,
+                   storage::Database::Open(std::move(options)));
   return std::unique_ptr<ToolStore>(new ToolStore(std::move(database)));
 }
 
-absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(const std::string& request_id) const {
+absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(
+    const std::string& request_id) const {
   std::optional<StoredCall> found;
   RETURN_IF_ERROR(database_->Read([&](storage::Connection& connection) {
     return connection.Query(
-        "SELECT invocation, tool, tool_version, input_digest, output, artifacts, duration, finish_time FROM calls "
+        "SELECT invocation, tool, tool_version, input_digest, output, artifacts, duration, "
+        "finish_time FROM calls "
         "WHERE user = ? AND request_id = ?",
         {user_, request_id}, [&](const storage::Row& row) {
           found = StoredCall{.request_id = request_id,
@@ -70,46 +65,22 @@ absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(const std:
   return found;
 }
 
-Awaitable<absl::Status> ToolStore::Scoped::SaveCall(StoredCall call, absl::Time forget_before) const {
-  co_return co_await database_->Write(
-      [user = user_, call = std::move(call), forget_before](storage::Connection& connection) -> absl::Status {
-        RETURN_IF_ERROR(connection
-                            .Execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                                     {user, call.request_id, call.invocation, call.tool, call.tool_version,
-                                      storage::Blob{call.input_digest}, call.output, absl::StrJoin(call.artifacts, "\n"),
-                                      absl::ToInt64Microseconds(call.duration), absl::ToUnixMicros(call.finish_time)})
-                            .status());
-        return connection
-            .Execute("DELETE FROM calls WHERE finish_time < ?", {absl::ToUnixMicros(forget_before)})
-            .status();
-      });
-}
-
-Awaitable<absl::Status> ToolStore::Scoped::SaveTool(StoredTool tool) const {
-  co_return co_await database_->Write([user = user_, tool = std::move(tool)](storage::Connection& connection) {
+Awaitable<absl::Status> ToolStore::Scoped::SaveCall(StoredCall call,
+                                                    absl::Time forget_before) const {
+  co_return co_await database_->Write([user = user_, call = std::move(call), forget_before](
+                                          storage::Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(
+        connection
+            .Execute(
+                "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                {user, call.request_id, call.invocation, call.tool, call.tool_version,
+                 storage::Blob{call.input_digest}, call.output, absl::StrJoin(call.artifacts, "\n"),
+                 absl::ToInt64Microseconds(call.duration), absl::ToUnixMicros(call.finish_time)})
+            .status());
     return connection
-        .Execute("INSERT OR REPLACE INTO tools VALUES (?, ?, ?, ?)",
-                 {user, tool.name, tool.version, storage::Blob{tool.definition}})
+        .Execute("DELETE FROM calls WHERE finish_time < ?", {absl::ToUnixMicros(forget_before)})
         .status();
   });
-}
-
-Awaitable<absl::Status> ToolStore::Scoped::DeleteTool(std::string name) const {
-  co_return co_await database_->Write([user = user_, name = std::move(name)](storage::Connection& connection) {
-    return connection.Execute("DELETE FROM tools WHERE user = ? AND name = ?", {user, name}).status();
-  });
-}
-
-absl::StatusOr<std::vector<StoredTool>> ToolStore::ListToolsAcrossUsers() const {
-  std::vector<StoredTool> tools;
-  RETURN_IF_ERROR(database_->Read([&](storage::Connection& connection) {
-    return connection.Query("SELECT user, name, version, definition FROM tools ORDER BY user, name, version", {},
-                            [&](const storage::Row& row) {
-                              tools.push_back({.user = row.Text(0), .name = row.Text(1), .version = row.Text(2), .definition = row.Blob(3)});
-                              return absl::OkStatus();
-                            });
-  }));
-  return tools;
 }
 
 }  // namespace bulkhead::tool

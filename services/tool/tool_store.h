@@ -1,4 +1,4 @@
-// What the tool service remembers in its database: results of finished calls, and the tools that users registered.
+// What the tool service remembers in its database: results of finished calls.
 #ifndef SERVICES_TOOL_TOOL_STORE_H_
 #define SERVICES_TOOL_TOOL_STORE_H_
 
@@ -29,14 +29,6 @@ struct StoredCall {
   absl::Time finish_time;
 };
 
-// A tool that runs on a remote host, as it was registered: a serialized bulkhead.tool.v1.Tool.
-struct StoredTool {
-  std::string user;
-  std::string name;
-  std::string version;
-  std::string definition;
-};
-
 // Thread-safe.
 class ToolStore {
  public:
@@ -44,14 +36,14 @@ class ToolStore {
   class Scoped {
    public:
     absl::StatusOr<std::optional<StoredCall>> FindCall(const std::string& request_id) const;
-    // Results that ended before `forget_before` go, of all users: this is where the table is kept from growing for ever.
+    // Results that ended before `forget_before` go, of all users: this is where the table is kept
+    // from growing for ever.
     Awaitable<absl::Status> SaveCall(StoredCall call, absl::Time forget_before) const;
-    Awaitable<absl::Status> SaveTool(StoredTool tool) const;
-    Awaitable<absl::Status> DeleteTool(std::string name) const;
 
    private:
     friend class ToolStore;
-    Scoped(storage::Database* database, std::string user) : database_(database), user_(std::move(user)) {}
+    Scoped(storage::Database* database, std::string user)
+        : database_(database), user_(std::move(user)) {}
     storage::Database* database_;
     std::string user_;
   };
@@ -60,11 +52,9 @@ class ToolStore {
 
   Scoped For(const std::string& user) const { return Scoped(database_.get(), user); }
 
-  // At start-up.
-  absl::StatusOr<std::vector<StoredTool>> ListToolsAcrossUsers() const;
-
  private:
-  explicit ToolStore(std::unique_ptr<storage::Database> database) : database_(std::move(database)) {}
+  explicit ToolStore(std::unique_ptr<storage::Database> database)
+      : database_(std::move(database)) {}
   std::unique_ptr<storage::Database> database_;
 };
 

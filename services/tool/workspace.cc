@@ -30,9 +30,12 @@ constexpr size_t kMaxPathBytes = 512;
 constexpr char kTemporaryFolder[] = ".tmp";
 constexpr char kUploadFolder[] = ".uploads";
 
-absl::Status FileError(absl::StatusCode code, std::string_view reason, std::string_view path, std::string_view problem) {
+absl::Status FileError(absl::StatusCode code, std::string_view reason, std::string_view path,
+                       std::string_view problem) {
   return MakeError(code, absl::StrCat("'", path, "' ", problem),
-                   {.domain = kDomain, .reason = std::string(reason), .metadata = {{"file", std::string(path)}}});
+                   {.domain = kDomain,
+                    .reason = std::string(reason),
+                    .metadata = {{"file", std::string(path)}}});
 }
 
 absl::Status FromErrno(int error, std::string_view path) {
@@ -49,7 +52,8 @@ absl::Status FromErrno(int error, std::string_view path) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-      return FileError(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL", path, "does not fit on the disk");
+      return FileError(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL", path,
+                       "does not fit on the disk");
     default:
       return FileError(absl::StatusCode::kInternal, "FILE_IO_FAILED", path,
                        absl::StrCat("cannot be used: ", std::generic_category().message(error)));
@@ -59,7 +63,11 @@ absl::Status FromErrno(int error, std::string_view path) {
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto first = static_cast<unsigned char>(text[i]);
-    const size_t length = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : (first & 0xF0) == 0xE0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+    const size_t length = first < 0x80                    ? 1
+                          : first >= 0xC2 && first < 0xE0 ? 2
+                          : (first & 0xF0) == 0xE0        ? 3
+                          : first >= 0xF0 && first < 0xF5 ? 4
+                                                          : 0;
     if (length == 0 || i + length > text.size()) {
       return false;
     }
@@ -75,10 +83,11 @@ bool IsUtf8(std::string_view text) {
 
 std::string MediaTypeOf(std::string_view path) {
   static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
-      {".csv", "text/csv"},        {".tsv", "text/tab-separated-values"}, {".txt", "text/plain"},
-      {".md", "text/markdown"},    {".json", "application/json"},         {".jsonl", "application/jsonl"},
-      {".svg", "image/svg+xml"},   {".png", "image/png"},                 {".html", "text/html"},
-      {".ndjson", "application/jsonl"},
+      {".csv", "text/csv"},          {".tsv", "text/tab-separated-values"},
+      {".txt", "text/plain"},        {".md", "text/markdown"},
+      {".json", "application/json"}, {".jsonl", "application/jsonl"},
+      {".svg", "image/svg+xml"},     {".png", "image/png"},
+      {".html", "text/html"},        {".ndjson", "application/jsonl"},
   };
   for (const auto& [ending, type] : kTypes) {
     if (absl::EndsWithIgnoreCase(path, ending)) {
@@ -90,7 +99,8 @@ std::string MediaTypeOf(std::string_view path) {
 
 std::string_view NameOf(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
 
-absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_t offset, std::string_view path) {
+absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_t offset,
+                      std::string_view path) {
   while (!data.empty()) {
     const ssize_t count = pwrite(file.get(), data.data(), data.size(), static_cast<off_t>(offset));
     if (count < 0) {
@@ -106,8 +116,9 @@ absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_
 }
 
 // Calls `visit` with the path and size of each file below `folder`, folders in no order.
-absl::Status Walk(int folder, const std::string& prefix, bool hidden_too,
-                  const std::function<void(const std::string& path, const struct stat& attributes)>& visit) {
+absl::Status Walk(
+    int folder, const std::string& prefix, bool hidden_too,
+    const std::function<void(const std::string& path, const struct stat& attributes)>& visit) {
   const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* directory = copy < 0 ? nullptr : fdopendir(copy);
   if (directory == nullptr) {
@@ -127,7 +138,8 @@ absl::Status Walk(int folder, const std::string& prefix, bool hidden_too,
     if (S_ISREG(attributes.st_mode)) {
       visit(path, attributes);
     } else if (S_ISDIR(attributes.st_mode)) {
-      const FileDescriptor below(openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      const FileDescriptor below(
+          openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (below.valid()) {
         status = Walk(below.get(), absl::StrCat(path, "/"), hidden_too, visit);
         if (!status.ok()) {
@@ -164,7 +176,8 @@ absl::Status ValidateFilePath(std::string_view path) {
     if (part.empty() || part[0] == '.' || part.size() > 255) {
       return invalid("has a part that is empty, begins with a dot, or is longer than 255 bytes");
     }
-    if (std::any_of(part.begin(), part.end(), [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
+    if (std::any_of(part.begin(), part.end(),
+                    [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
       return invalid("has a control character");
     }
   }
@@ -184,7 +197,8 @@ FileDescriptor::~FileDescriptor() {
 
 absl::StatusOr<size_t> OpenFile::ReadAt(uint64_t offset, absl::Span<char> buffer) const {
   while (true) {
-    const ssize_t count = pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    const ssize_t count =
+        pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
     if (count >= 0) {
       return static_cast<size_t>(count);
     }
@@ -197,18 +211,22 @@ absl::StatusOr<size_t> OpenFile::ReadAt(uint64_t offset, absl::Span<char> buffer
 absl::Status Workspace::Measure() {
   absl::MutexLock lock(mutex_);
   // Files that a crash left half written. Uploads may still go on.
-  const FileDescriptor temporary(openat(root_.get(), kTemporaryFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  RETURN_IF_ERROR(Walk(temporary.get(), "", /*hidden_too=*/true, [&temporary](const std::string& path, const struct stat&) {
-    unlinkat(temporary.get(), path.c_str(), 0);
-  }));
+  const FileDescriptor temporary(
+      openat(root_.get(), kTemporaryFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  RETURN_IF_ERROR(Walk(temporary.get(), "", /*hidden_too=*/true,
+                       [&temporary](const std::string& path, const struct stat&) {
+                         unlinkat(temporary.get(), path.c_str(), 0);
+                       }));
   used_ = 0;
-  return Walk(root_.get(), "", /*hidden_too=*/true, [this](const std::string&, const struct stat& attributes) {
-    mutex_.AssertHeld();
-    used_ += static_cast<uint64_t>(attributes.st_size);
-  });
+  return Walk(root_.get(), "", /*hidden_too=*/true,
+              [this](const std::string&, const struct stat& attributes) {
+                mutex_.AssertHeld();
+                used_ += static_cast<uint64_t>(attributes.st_size);
+              });
 }
 
-// Part by part, never through a symbolic link: whatever lies in the workspace, the walk stays inside.
+// Part by part, never through a symbolic link: whatever lies in the workspace, the walk stays
+// inside.
 absl::StatusOr<FileDescriptor> Workspace::OpenFolderOf(std::string_view path, bool create) const {
   RETURN_IF_ERROR(ValidateFilePath(path));
   FileDescriptor folder(openat(root_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -220,7 +238,8 @@ absl::StatusOr<FileDescriptor> Workspace::OpenFolderOf(std::string_view path, bo
     if (create && mkdirat(folder.get(), parts[i].c_str(), 0700) == 0) {
       fsync(folder.get());
     }
-    FileDescriptor next(openat(folder.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    FileDescriptor next(
+        openat(folder.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!next.valid()) {
       return FromErrno(errno, path);
     }
@@ -229,7 +248,8 @@ absl::StatusOr<FileDescriptor> Workspace::OpenFolderOf(std::string_view path, bo
   return folder;
 }
 
-absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd, std::string_view path) const {
+absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd,
+                                             std::string_view path) const {
   struct stat attributes;
   if (fstat(fd.get(), &attributes) != 0) {
     return FromErrno(errno, path);
@@ -242,8 +262,8 @@ absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd, std::stri
 
 absl::StatusOr<std::unique_ptr<OpenFile>> Workspace::Open(std::string_view path) const {
   ASSIGN_OR_RETURN(const FileDescriptor folder, OpenFolderOf(path, /*create=*/false));
-  FileDescriptor file(
-      openat(folder.get(), std::string(NameOf(path)).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  FileDescriptor file(openat(folder.get(), std::string(NameOf(path)).c_str(),
+                             O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file.valid()) {
     return FromErrno(errno, path);
   }
@@ -257,16 +277,17 @@ absl::StatusOr<FileInfo> Workspace::Stat(std::string_view path) const {
 }
 
 absl::Status Workspace::Full(uint64_t wanted) const {
-  return MakeError(absl::StatusCode::kResourceExhausted,
-                   absl::StrCat("the workspace may hold ", max_bytes_, " bytes, and would hold ", wanted,
-                                "; delete files first"),
-                   {.domain = kDomain,
-                    .reason = "WORKSPACE_FULL",
-                    .metadata = {{"limit", absl::StrCat(max_bytes_)}, {"wanted", absl::StrCat(wanted)}}});
+  return MakeError(
+      absl::StatusCode::kResourceExhausted,
+      absl::StrCat("the workspace may hold ", max_bytes_, " bytes, and would hold ", wanted,
+                   "; delete files first"),
+      {.domain = kDomain,
+       .reason = "WORKSPACE_FULL",
+       .metadata = {{"limit", absl::StrCat(max_bytes_)}, {"wanted", absl::StrCat(wanted)}}});
 }
 
-absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file, const std::string& temporary,
-                                            std::string_view path) {
+absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file,
+                                            const std::string& temporary, std::string_view path) {
   ASSIGN_OR_RETURN(const FileDescriptor folder, OpenFolderOf(path, /*create=*/true));
   const std::string name(NameOf(path));
   struct stat old;
@@ -277,7 +298,8 @@ absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file, const st
   const timespec now = absl::ToTimespec(clock_->Now());
   const timespec times[2] = {now, now};
   if (futimens(file.get(), times) != 0 || fsync(file.get()) != 0 ||
-      renameat(root_.get(), temporary.c_str(), folder.get(), name.c_str()) != 0 || fsync(folder.get()) != 0) {
+      renameat(root_.get(), temporary.c_str(), folder.get(), name.c_str()) != 0 ||
+      fsync(folder.get()) != 0) {
     return FromErrno(errno, path);
   }
   if (replaces) {
@@ -296,8 +318,8 @@ absl::StatusOr<FileInfo> Workspace::Write(std::string_view path, std::string_vie
     return Full(used_ - std::min(used_, freed) + contents.size());
   }
   const std::string temporary = absl::StrCat(kTemporaryFolder, "/", next_temporary_++);
-  const FileDescriptor file(
-      openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const FileDescriptor file(openat(root_.get(), temporary.c_str(),
+                                   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return FromErrno(errno, path);
   }
@@ -323,28 +345,31 @@ absl::Status Workspace::Delete(std::string_view path) {
     return FromErrno(errno, path);
   }
   used_ -= std::min(used_, info.size);
-  // Folders exist by their files alone: those that are empty now go, from the innermost. rmdir refuses the others.
+  // Folders exist by their files alone: those that are empty now go, from the innermost. rmdir
+  // refuses the others.
   for (std::string_view rest = path; rest.find('/') != std::string_view::npos;) {
     rest = rest.substr(0, rest.find_last_of('/'));
     absl::StatusOr<FileDescriptor> parent = OpenFolderOf(rest, /*create=*/false);
-    if (!parent.ok() || unlinkat(parent->get(), std::string(NameOf(rest)).c_str(), AT_REMOVEDIR) != 0) {
+    if (!parent.ok() ||
+        unlinkat(parent->get(), std::string(NameOf(rest)).c_str(), AT_REMOVEDIR) != 0) {
       break;
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix, std::string_view after,
-                                                      size_t limit) const {
+absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix,
+                                                      std::string_view after, size_t limit) const {
   std::map<std::string, FileInfo> found;
-  RETURN_IF_ERROR(Walk(root_.get(), "", /*hidden_too=*/false, [&](const std::string& path, const struct stat& attributes) {
-    if (absl::StartsWith(path, prefix) && path > after) {
-      found.emplace(path, InfoOf(path, attributes));
-      if (found.size() > limit) {
-        found.erase(std::prev(found.end()));
-      }
-    }
-  }));
+  RETURN_IF_ERROR(Walk(root_.get(), "", /*hidden_too=*/false,
+                       [&](const std::string& path, const struct stat& attributes) {
+                         if (absl::StartsWith(path, prefix) && path > after) {
+                           found.emplace(path, InfoOf(path, attributes));
+                           if (found.size() > limit) {
+                             found.erase(std::prev(found.end()));
+                           }
+                         }
+                       }));
   std::vector<FileInfo> files;
   files.reserve(found.size());
   for (auto& [path, info] : found) {
@@ -356,7 +381,8 @@ absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix, s
 absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
   RETURN_IF_ERROR(ValidateFilePath(piece.path));
   const bool id_valid = piece.upload_id.size() >= 3 && piece.upload_id.size() <= 64 &&
-                        piece.upload_id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+                        piece.upload_id.find_first_not_of(
+                            "abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
   if (!id_valid) {
     return MakeError(absl::StatusCode::kInvalidArgument, "an upload_id is 3 to 64 of [a-z0-9-]",
                      {.domain = kDomain, .reason = "UPLOAD_ID_INVALID"});
@@ -375,10 +401,14 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
   }
   if (piece.offset > received) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("the piece begins at ", piece.offset, ", but ", received, " bytes have arrived"),
-                     {.domain = kDomain, .reason = "UPLOAD_OFFSET_WRONG", .metadata = {{"expected", absl::StrCat(received)}}});
+                     absl::StrCat("the piece begins at ", piece.offset, ", but ", received,
+                                  " bytes have arrived"),
+                     {.domain = kDomain,
+                      .reason = "UPLOAD_OFFSET_WRONG",
+                      .metadata = {{"expected", absl::StrCat(received)}}});
   }
-  const FileDescriptor file(openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const FileDescriptor file(
+      openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return FromErrno(errno, piece.path);
   }
@@ -387,7 +417,8 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
     if (used_ + added > max_bytes_) {
       return Full(used_ + added);
     }
-    RETURN_IF_ERROR(WriteAll(file, piece.data.substr(piece.data.size() - added), received, piece.path));
+    RETURN_IF_ERROR(
+        WriteAll(file, piece.data.substr(piece.data.size() - added), received, piece.path));
     used_ += added;
     received = end;
   }
@@ -403,13 +434,15 @@ uint64_t Workspace::used_bytes() const {
   return used_;
 }
 
-absl::StatusOr<std::unique_ptr<Workspaces>> Workspaces::Create(Options options, const Clock* clock) {
+absl::StatusOr<std::unique_ptr<Workspaces>> Workspaces::Create(Options options,
+                                                               const Clock* clock) {
   std::error_code error;
   std::filesystem::create_directories(options.root, error);
   FileDescriptor root(open(options.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("the folder of workspaces cannot be opened: ", std::generic_category().message(errno)),
+                     absl::StrCat("the folder of workspaces cannot be opened: ",
+                                  std::generic_category().message(errno)),
                      {.domain = kDomain, .reason = "WORKSPACE_FOLDER_UNUSABLE"});
   }
   return std::unique_ptr<Workspaces>(new Workspaces(std::move(options), std::move(root), clock));
@@ -427,11 +460,13 @@ absl::StatusOr<std::shared_ptr<Workspace>> Workspaces::For(const std::string& us
       return FromErrno(errno, folder);
     }
   }
-  FileDescriptor folder(openat(root_.get(), user.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  FileDescriptor folder(
+      openat(root_.get(), user.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.valid()) {
     return FromErrno(errno, user);
   }
-  std::shared_ptr<Workspace> workspace(new Workspace(std::move(folder), options_.max_bytes, clock_));
+  std::shared_ptr<Workspace> workspace(
+      new Workspace(std::move(folder), options_.max_bytes, clock_));
   RETURN_IF_ERROR(workspace->Measure());
   open_.emplace(user, workspace);
   return workspace;

@@ -29,8 +29,8 @@ struct FileInfo {
   std::string media_type;  // By the path's ending.
 };
 
-// OK for a relative path of 1 to 512 bytes of UTF-8 whose parts are not empty, do not begin with a dot, and have no control characters. Else
-// INVALID_ARGUMENT `FILE_PATH_INVALID`.
+// OK for a relative path of 1 to 512 bytes of UTF-8 whose parts are not empty, do not begin with a
+// dot, and have no control characters. Else INVALID_ARGUMENT `FILE_PATH_INVALID`.
 absl::Status ValidateFilePath(std::string_view path);
 
 // Closes its descriptor.
@@ -64,8 +64,9 @@ class OpenFile {
 
 // The files of one user. Thread-safe; its calls do file I/O and may block.
 //
-// Errors: domain bulkhead.tool. INVALID_ARGUMENT `FILE_PATH_INVALID`, NOT_FOUND `FILE_NOT_FOUND`, FAILED_PRECONDITION `FILE_PATH_TAKEN` (a part of the path is
-// a file, or the path a folder), RESOURCE_EXHAUSTED `WORKSPACE_FULL`, INTERNAL `FILE_IO_FAILED`.
+// Errors: domain bulkhead.tool. INVALID_ARGUMENT `FILE_PATH_INVALID`, NOT_FOUND `FILE_NOT_FOUND`,
+// FAILED_PRECONDITION `FILE_PATH_TAKEN` (a part of the path is a file, or the path a folder),
+// RESOURCE_EXHAUSTED `WORKSPACE_FULL`, INTERNAL `FILE_IO_FAILED`.
 class Workspace {
  public:
   absl::StatusOr<FileInfo> Stat(std::string_view path) const;
@@ -76,7 +77,8 @@ class Workspace {
   absl::Status Delete(std::string_view path);
 
   // Files whose path begins with `prefix` and comes after `after`, by path, at most `limit`.
-  absl::StatusOr<std::vector<FileInfo>> List(std::string_view prefix, std::string_view after, size_t limit) const;
+  absl::StatusOr<std::vector<FileInfo>> List(std::string_view prefix, std::string_view after,
+                                             size_t limit) const;
 
   struct Piece {
     std::string_view path;
@@ -89,7 +91,8 @@ class Workspace {
     uint64_t received = 0;
     std::optional<FileInfo> file;  // With the last piece.
   };
-  // Adds a piece to an upload; what was received already is skipped. FAILED_PRECONDITION `UPLOAD_OFFSET_WRONG` (metadata `expected`).
+  // Adds a piece to an upload; what was received already is skipped. FAILED_PRECONDITION
+  // `UPLOAD_OFFSET_WRONG` (metadata `expected`).
   absl::StatusOr<UploadState> Upload(const Piece& piece);
 
   // Bytes of all files and unfinished uploads.
@@ -104,8 +107,8 @@ class Workspace {
   absl::StatusOr<FileDescriptor> OpenFolderOf(std::string_view path, bool create) const;
   absl::StatusOr<FileInfo> Describe(const FileDescriptor& fd, std::string_view path) const;
   // Gives the file behind `temporary` (a name in the folder of temporary files) its name, durably.
-  absl::StatusOr<FileInfo> Publish(const FileDescriptor& file, const std::string& temporary, std::string_view path)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<FileInfo> Publish(const FileDescriptor& file, const std::string& temporary,
+                                   std::string_view path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Full(uint64_t wanted) const;
 
   const FileDescriptor root_;

@@ -14,7 +14,8 @@ namespace bulkhead {
 namespace {
 
 constexpr int64_t kMaxExact = int64_t{1} << 53;
-// Each level of JSON is two of protobuf's (Value and its ListValue or Struct), whose parser stops at 100 of its own.
+// Each level of JSON is two of protobuf's (Value and its ListValue or Struct), whose parser stops
+// at 100 of its own.
 constexpr int kMaxDepth = 48;
 
 nlohmann::json ToJson(const google::protobuf::Value& value) {
@@ -46,7 +47,8 @@ nlohmann::json ToJson(const google::protobuf::Value& value) {
   return nullptr;
 }
 
-// protobuf refuses to serialize a string that is not UTF-8. nlohmann's own serializer has the repair.
+// protobuf refuses to serialize a string that is not UTF-8. nlohmann's own serializer has the
+// repair.
 std::string ValidUtf8(const std::string& text) {
   bool ascii = true;
   for (const char c : text) {
@@ -55,8 +57,8 @@ std::string ValidUtf8(const std::string& text) {
   if (ascii) {
     return text;
   }
-  const std::string quoted =
-      nlohmann::json(text).dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+  const std::string quoted = nlohmann::json(text).dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false,
+                                                       nlohmann::json::error_handler_t::replace);
   return nlohmann::json::parse(quoted).get<std::string>();
 }
 
@@ -64,7 +66,8 @@ absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Value
 
 absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Struct& object) {
   for (const auto& [key, member] : json.items()) {
-    if (absl::Status status = Fill(member, depth + 1, (*object.mutable_fields())[ValidUtf8(key)]); !status.ok()) {
+    if (absl::Status status = Fill(member, depth + 1, (*object.mutable_fields())[ValidUtf8(key)]);
+        !status.ok()) {
       return status;
     }
   }
@@ -73,7 +76,8 @@ absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Struc
 
 absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Value& value) {
   if (depth > kMaxDepth) {
-    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("JSON nested deeper than ", kMaxDepth, " levels"),
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("JSON nested deeper than ", kMaxDepth, " levels"),
                      {.domain = "bulkhead.json", .reason = "JSON_TOO_DEEP"});
   }
   switch (json.type()) {
@@ -136,7 +140,8 @@ nlohmann::json ToJson(const google::protobuf::Struct& object) {
 
 absl::StatusOr<google::protobuf::Struct> ToStruct(const nlohmann::json& object) {
   if (!object.is_object()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("expected a JSON object, not ", object.type_name()),
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("expected a JSON object, not ", object.type_name()),
                      {.domain = "bulkhead.json", .reason = "JSON_NOT_AN_OBJECT"});
   }
   google::protobuf::Struct result;

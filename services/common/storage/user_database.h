@@ -1,9 +1,12 @@
-// Databases that users fill and query themselves: bulk loads, and read-only SQL that is not trusted. SQLite.
+// Databases that users fill and query themselves: bulk loads, and read-only SQL that is not
+// trusted. SQLite.
 //
-// A service's own data is in storage::Database; nothing here touches it. Each object below is one connection, cheap to open, used by one thread at
-// a time; any number may be open on one file. A load does not block queries: they see the state before it until it commits.
+// A service's own data is in storage::Database; nothing here touches it. Each object below is one
+// connection, cheap to open, used by one thread at a time; any number may be open on one file. A
+// load does not block queries: they see the state before it until it commits.
 //
-// Errors: domain bulkhead.storage, those of Connection (database.h), and CANCELLED `QUERY_INTERRUPTED` when the stop token was requested.
+// Errors: domain bulkhead.storage, those of Connection (database.h), and CANCELLED
+// `QUERY_INTERRUPTED` when the stop token was requested.
 #ifndef SERVICES_COMMON_STORAGE_USER_DATABASE_H_
 #define SERVICES_COMMON_STORAGE_USER_DATABASE_H_
 
@@ -30,17 +33,20 @@ std::string QuoteText(std::string_view text);
 // SQLite's limit on columns of a table.
 inline constexpr size_t kMaxTableColumns = 2000;
 
-// Reads one user's database with SQL that he, or a model, wrote. The file is opened read-only, and a statement is refused that does anything but
-// read: no ATTACH, no PRAGMA, no functions that reach out of the database.
+// Reads one user's database with SQL that he, or a model, wrote. The file is opened read-only, and
+// a statement is refused that does anything but read: no ATTACH, no PRAGMA, no functions that reach
+// out of the database.
 class UserReader {
  public:
   // NOT_FOUND `STORAGE_NOT_FOUND` when there is no such file yet. `stop` interrupts whatever runs.
-  static absl::StatusOr<std::unique_ptr<UserReader>> Open(const std::string& path, std::stop_token stop);
+  static absl::StatusOr<std::unique_ptr<UserReader>> Open(const std::string& path,
+                                                          std::stop_token stop);
   ~UserReader();
 
-  // Runs one SELECT, VALUES, WITH or EXPLAIN. `columns` gets the names of the result before the first row; `row` each row, and may return false to
-  // stop. INVALID_ARGUMENT `QUERY_INVALID` (SQLite's message in metadata `problem`), PERMISSION_DENIED `QUERY_NOT_READ_ONLY`, RESOURCE_EXHAUSTED
-  // `QUERY_TOO_LARGE` (a value over 16 MiB).
+  // Runs one SELECT, VALUES, WITH or EXPLAIN. `columns` gets the names of the result before the
+  // first row; `row` each row, and may return false to stop. INVALID_ARGUMENT `QUERY_INVALID`
+  // (SQLite's message in metadata `problem`), PERMISSION_DENIED `QUERY_NOT_READ_ONLY`,
+  // RESOURCE_EXHAUSTED `QUERY_TOO_LARGE` (a value over 16 MiB).
   absl::Status Query(std::string_view sql, const std::vector<Value>& parameters,
                      absl::FunctionRef<void(std::vector<std::string>)> columns,
                      absl::FunctionRef<bool(std::vector<Value>)> row);
@@ -55,11 +61,13 @@ class UserReader {
 class UserWriter {
  public:
   struct Options {
-    std::string path;       // Made when missing.
-    uint64_t max_bytes = 0;  // Of the whole file; RESOURCE_EXHAUSTED `STORAGE_FULL` beyond. 0: no limit.
+    std::string path;  // Made when missing.
+    uint64_t max_bytes =
+        0;  // Of the whole file; RESOURCE_EXHAUSTED `STORAGE_FULL` beyond. 0: no limit.
   };
 
-  static absl::StatusOr<std::unique_ptr<UserWriter>> Open(const Options& options, std::stop_token stop);
+  static absl::StatusOr<std::unique_ptr<UserWriter>> Open(const Options& options,
+                                                          std::stop_token stop);
   // Rolls back what is not committed.
   ~UserWriter();
 
@@ -70,8 +78,9 @@ class UserWriter {
   // One trusted statement.
   absl::Status Execute(std::string_view sql, const std::vector<Value>& parameters = {});
 
-  // Prepares to insert rows of `columns` values into `table`: set each value by its column from 0, then Insert. Values that are not set are
-  // NULL. A text that is set is read by Insert and must live until then.
+  // Prepares to insert rows of `columns` values into `table`: set each value by its column from 0,
+  // then Insert. Values that are not set are NULL. A text that is set is read by Insert and must
+  // live until then.
   absl::Status PrepareInsert(std::string_view table, size_t columns);
   void SetInteger(size_t column, int64_t value);
   void SetReal(size_t column, double value);

@@ -30,10 +30,11 @@ constexpr size_t kMaxBars = 200;
 constexpr size_t kMaxChartBytes = 8 << 20;
 
 absl::Status DataInvalid(std::string_view place, std::string_view problem) {
-  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(place, ": ", problem),
-                   {.domain = "bulkhead.tool",
-                    .reason = "CHART_DATA_INVALID",
-                    .metadata = {{"place", std::string(place)}, {"problem", std::string(problem)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, absl::StrCat(place, ": ", problem),
+      {.domain = "bulkhead.tool",
+       .reason = "CHART_DATA_INVALID",
+       .metadata = {{"place", std::string(place)}, {"problem", std::string(problem)}}});
 }
 
 ChartKind KindOf(const std::string& name) {
@@ -70,7 +71,8 @@ std::string TextOf(const storage::Value& value) {
 // Rows of x, y and perhaps the name of a series, in the order of the query.
 absl::Status AddSeries(const QueryResult& result, ChartSpec& spec) {
   if (result.columns.size() < 2 || result.columns.size() > 3) {
-    return DataInvalid("sql", absl::StrCat("it must select x, y and perhaps the series, not ", result.columns.size(), " columns"));
+    return DataInvalid("sql", absl::StrCat("it must select x, y and perhaps the series, not ",
+                                           result.columns.size(), " columns"));
   }
   std::map<std::string, size_t> index;
   for (size_t i = 0; i < result.rows.size(); ++i) {
@@ -98,7 +100,8 @@ absl::Status AddSeries(const QueryResult& result, ChartSpec& spec) {
 
 absl::Status AddBins(const QueryResult& result, int bin_count, ChartSpec& spec) {
   if (result.columns.size() != 1) {
-    return DataInvalid("sql", absl::StrCat("a histogram needs one column of numbers, not ", result.columns.size()));
+    return DataInvalid("sql", absl::StrCat("a histogram needs one column of numbers, not ",
+                                           result.columns.size()));
   }
   std::vector<double> values;
   for (size_t i = 0; i < result.rows.size(); ++i) {
@@ -121,7 +124,8 @@ absl::Status AddBins(const QueryResult& result, int bin_count, ChartSpec& spec) 
     spec.bins.push_back({.from = *low + width * i, .to = *low + width * (i + 1), .count = 0});
   }
   for (const double value : values) {
-    const auto bin = static_cast<size_t>(std::clamp((value - *low) / width, 0.0, static_cast<double>(bins - 1)));
+    const auto bin =
+        static_cast<size_t>(std::clamp((value - *low) / width, 0.0, static_cast<double>(bins - 1)));
     ++spec.bins[bin].count;
   }
   return absl::OkStatus();
@@ -137,12 +141,15 @@ void AddGiven(const Json& input, ChartSpec& spec) {
       if (spec.kind == ChartKind::kBar && std::holds_alternative<double>(x)) {
         x = absl::StrCat(std::get<double>(x));
       }
-      added.points.push_back({.x = std::move(x),
-                              .y = point[1].is_null() ? std::nullopt : std::optional(point[1].get<double>())});
+      added.points.push_back(
+          {.x = std::move(x),
+           .y = point[1].is_null() ? std::nullopt : std::optional(point[1].get<double>())});
     }
   }
   for (const Json& bin : input.value("bins", Json::array())) {
-    spec.bins.push_back({.from = ValueOf(bin.at("from")), .to = ValueOf(bin.at("to")), .count = bin.at("count").get<int64_t>()});
+    spec.bins.push_back({.from = ValueOf(bin.at("from")),
+                         .to = ValueOf(bin.at("to")),
+                         .count = bin.at("count").get<int64_t>()});
   }
 }
 
@@ -167,12 +174,16 @@ absl::StatusOr<Json> Render(const UserTables& tables, ToolCall& call) {
                  .bins = {}};
   const bool histogram = spec.kind == ChartKind::kHistogram;
   if (input.contains(histogram ? "series" : "bins")) {
-    return DataInvalid(histogram ? "series" : "bins", histogram ? "a histogram is made of bins or sql" : "only a histogram is made of bins");
+    return DataInvalid(histogram ? "series" : "bins", histogram
+                                                          ? "a histogram is made of bins or sql"
+                                                          : "only a histogram is made of bins");
   }
   bool truncated = false;
   if (input.contains("sql")) {
-    ASSIGN_OR_RETURN(const QueryResult result,
-                     RunQuery(tables, call, input["sql"], {}, spec.kind == ChartKind::kBar ? kMaxBars : kMaxPoints, kMaxChartBytes));
+    ASSIGN_OR_RETURN(
+        const QueryResult result,
+        RunQuery(tables, call, input["sql"], {},
+                 spec.kind == ChartKind::kBar ? kMaxBars : kMaxPoints, kMaxChartBytes));
     truncated = result.truncated;
     if (histogram) {
       RETURN_IF_ERROR(AddBins(result, input.value("bin_count", 20), spec));
@@ -186,7 +197,11 @@ absl::StatusOr<Json> Render(const UserTables& tables, ToolCall& call) {
   const std::string file = input.at("file");
   RETURN_IF_ERROR(call.workspace().Write(file, svg).status());
   call.AddArtifact(file);
-  Json output = {{"file", file}, {"points", PointsOf(spec)}, {"width", spec.width}, {"height", spec.height}, {"truncated", truncated}};
+  Json output = {{"file", file},
+                 {"points", PointsOf(spec)},
+                 {"width", spec.width},
+                 {"height", spec.height},
+                 {"truncated", truncated}};
   if (input.contains("sql")) {
     output["sql"] = input["sql"];
   }
@@ -198,8 +213,10 @@ absl::StatusOr<Json> Render(const UserTables& tables, ToolCall& call) {
 std::unique_ptr<Tool> ChartTool(const BuiltinOptions& options) {
   return MakeTool(
       {.name = "chart.render",
-       .description = "Draws a bar, line or scatter chart or a histogram as an SVG file in your workspace, from data or from a query of your tables.",
-       .input_schema = R"({"type": "object", "additionalProperties": false, "required": ["kind", "file"],
+       .description = "Draws a bar, line or scatter chart or a histogram as an SVG file in your "
+                      "workspace, from data or from a query of your tables.",
+       .input_schema =
+           R"({"type": "object", "additionalProperties": false, "required": ["kind", "file"],
          "oneOf": [{"required": ["series"]}, {"required": ["bins"]}, {"required": ["sql"]}],
          "properties": {
            "kind": {"enum": ["bar", "line", "scatter", "histogram"]},
@@ -215,13 +232,16 @@ std::unique_ptr<Tool> ChartTool(const BuiltinOptions& options) {
              "properties": {"from": {"type": ["number", "string"]}, "to": {"type": ["number", "string"]}, "count": {"type": "integer", "minimum": 0}}}},
            "sql": {"type": "string", "minLength": 1, "maxLength": 100000, "description": "Selects x, y and perhaps the series; for a histogram one column."},
            "bin_count": {"type": "integer", "minimum": 1, "maximum": 200, "description": "For a histogram of sql; 20 when absent."}}})",
-       .output_schema = R"({"type": "object", "required": ["file", "points", "width", "height", "truncated"], "properties": {
+       .output_schema =
+           R"({"type": "object", "required": ["file", "points", "width", "height", "truncated"], "properties": {
          "file": {"type": "string"}, "points": {"type": "integer"}, "width": {"type": "integer"}, "height": {"type": "integer"},
          "truncated": {"type": "boolean"}, "sql": {"type": "string"}}})",
        .repeat_policy = RepeatPolicy::kIdempotent,
        .timeout = absl::Minutes(1),
        .tags = {"chart", "svg", "table"}},
-      [tables = std::make_shared<const UserTables>(options)](ToolCall& call) { return Render(*tables, call); });
+      [tables = std::make_shared<const UserTables>(options)](ToolCall& call) {
+        return Render(*tables, call);
+      });
 }
 
 }  // namespace bulkhead::tool

@@ -27,14 +27,19 @@ struct ColumnFormat {
 // True for what stands for a missing value: nothing, NA, N/A, #N/A, null, NaN, and a dash.
 bool IsMissing(std::string_view text);
 
-// Looks at each value of a column and then tells what fits them all. Text, when nothing else does: never a guess that loses something.
+// Looks at each value of a column and then tells what fits them all. Text, when nothing else does:
+// never a guess that loses something.
 //
-// - integer: up to 64 bits; with thousands separators or not; a leading zero (a code, as in "00501") makes text;
-// - real: also with an exponent; a column of whole and other numbers is real. With decimal commas when the file's delimiter is a semicolon;
+// - integer: up to 64 bits; with thousands separators or not; a leading zero (a code, as in
+// "00501") makes text;
+// - real: also with an exponent; a column of whole and other numbers is real. With decimal commas
+// when the file's delimiter is a semicolon;
 // - boolean: true/false, yes/no;
-// - date: 2021-03-04, 2021/03/04, 3/4/2021 (also with - or . and with two digits of the year; month or day first as the values allow, month if they
+// - date: 2021-03-04, 2021/03/04, 3/4/2021 (also with - or . and with two digits of the year; month
+// or day first as the values allow, month if they
 //   allow both), Mar 3, 2021, 3 March 2021, 03-Mar-21;
-// - datetime: a date, and a time as 5:06, 05:06:07.5, 5:06 PM, perhaps with Z or +01:00 (all or none). Midnight in every value: a date.
+// - datetime: a date, and a time as 5:06, 05:06:07.5, 5:06 PM, perhaps with Z or +01:00 (all or
+// none). Midnight in every value: a date.
 class TypeInference {
  public:
   explicit TypeInference(bool decimal_comma) : decimal_comma_allowed_(decimal_comma) {}
@@ -54,7 +59,8 @@ class TypeInference {
 std::optional<int64_t> ParseInteger(std::string_view text, bool decimal_comma);
 std::optional<double> ParseReal(std::string_view text, bool decimal_comma);
 std::optional<bool> ParseBoolean(std::string_view text);
-// ISO 8601: 2021-03-04, or 2021-03-04T05:06:07 for a datetime column; in UTC, with Z, when `text` has a zone.
+// ISO 8601: 2021-03-04, or 2021-03-04T05:06:07 for a datetime column; in UTC, with Z, when `text`
+// has a zone.
 std::optional<std::string> NormalizeDate(std::string_view text, const ColumnFormat& format);
 
 }  // namespace bulkhead::tool

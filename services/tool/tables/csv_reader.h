@@ -9,14 +9,16 @@
 
 namespace bulkhead::tool {
 
-// The delimiter among `,` `;` tab `|` that splits the first rows of `source` into the most columns of equal number; a comma when none does.
+// The delimiter among `,` `;` tab `|` that splits the first rows of `source` into the most columns
+// of equal number; a comma when none does.
 absl::StatusOr<char> SniffDelimiter(const ByteSource& source);
 
-// Lines end with LF, CRLF or CR. Fields may be quoted, and then hold delimiters, line ends, and quotes that are doubled. Blank lines are
-// skipped; so are blanks around fields that are not quoted.
+// Lines end with LF, CRLF or CR. Fields may be quoted, and then hold delimiters, line ends, and
+// quotes that are doubled. Blank lines are skipped; so are blanks around fields that are not
+// quoted.
 //
-// Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_QUOTE_INVALID (a quote where none may be), TABLE_QUOTE_UNTERMINATED,
-// TABLE_FIELD_TOO_LARGE.
+// Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_QUOTE_INVALID (a quote
+// where none may be), TABLE_QUOTE_UNTERMINATED, TABLE_FIELD_TOO_LARGE.
 class CsvReader : public RecordReader {
  public:
   // `source` outlives the reader.

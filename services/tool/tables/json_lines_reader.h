@@ -13,15 +13,18 @@
 
 namespace bulkhead::tool {
 
-// Blank lines are skipped. A member that is null or absent is an empty field; one that is an object or an array is its JSON text.
+// Blank lines are skipped. A member that is null or absent is an empty field; one that is an object
+// or an array is its JSON text.
 //
-// Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_LINE_INVALID (not a JSON object), TABLE_FIELD_TOO_LARGE (a line over the limit).
+// Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_LINE_INVALID (not a
+// JSON object), TABLE_FIELD_TOO_LARGE (a line over the limit).
 class JsonLinesReader : public RecordReader {
  public:
   // `source` outlives the reader.
   explicit JsonLinesReader(const ByteSource* source) : source_(source) {}
 
-  // A record has a field for each member name seen so far, in the order of their first appearance: the first reading finds them all.
+  // A record has a field for each member name seen so far, in the order of their first appearance:
+  // the first reading finds them all.
   absl::Status Read(OnProgress on_progress, OnRecord on_record) override;
 
   const std::vector<std::string>& names() const { return names_; }

@@ -16,10 +16,12 @@ struct ProfileOptions {
   int bins = 20;  // Bars of the histogram.
 };
 
-// The profile of one column, in the form that docs/tools.md gives for `table.profile`. Every number comes from a statement in its `sql` member, which
-// runs as it is in any SQLite with mathematical functions.
+// The profile of one column, in the form that docs/tools.md gives for `table.profile`. Every number
+// comes from a statement in its `sql` member, which runs as it is in any SQLite with mathematical
+// functions.
 absl::StatusOr<nlohmann::json> ProfileColumn(storage::UserReader& database, std::string_view table,
-                                             const CatalogColumn& column, const ProfileOptions& options);
+                                             const CatalogColumn& column,
+                                             const ProfileOptions& options);
 
 }  // namespace bulkhead::tool
 

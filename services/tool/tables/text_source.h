@@ -25,11 +25,13 @@ class ByteSource {
 // An error about one line of a file: INVALID_ARGUMENT, domain bulkhead.tool, with metadata `line`.
 absl::Status LineError(std::string_view reason, int64_t line, std::string_view problem);
 
-// Reads all of `source` in pieces of at most 256 KiB, without a byte-order mark. `consume` gets each piece and how many bytes of the file are read with
-// it; an error it returns ends the reading. The first piece that is not UTF-8, or has a zero byte, is an error that names line and byte:
+// Reads all of `source` in pieces of at most 256 KiB, without a byte-order mark. `consume` gets
+// each piece and how many bytes of the file are read with it; an error it returns ends the reading.
+// The first piece that is not UTF-8, or has a zero byte, is an error that names line and byte:
 // INVALID_ARGUMENT `TABLE_ENCODING_INVALID`.
-absl::Status ReadText(const ByteSource& source,
-                      absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume);
+absl::Status ReadText(
+    const ByteSource& source,
+    absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume);
 
 }  // namespace bulkhead::tool
 

@@ -1,4 +1,5 @@
-// A call of a tool, from the caller's request to the end of its work: checks in their order, context, results, errors, time-outs, repetition.
+// A call of a tool, from the caller's request to the end of its work: checks in their order,
+// context, results, errors, time-outs, repetition.
 #include <map>
 #include <memory>
 #include <optional>
@@ -79,19 +80,25 @@ TEST(ToolCallTest, EveryViolationOfTheInputIsReportedAndTheToolDoesNotRun) {
   auto tool = std::make_shared<CountingTool>(tool::ToolSpec{
       .name = "strict",
       .description = "Wants much.",
-      .input_schema = R"({"type": "object", "required": ["file"], "additionalProperties": false, "properties": {
+      .input_schema =
+          R"({"type": "object", "required": ["file"], "additionalProperties": false, "properties": {
         "file": {"type": "string"}, "limit": {"type": "integer", "minimum": 1}, "tags": {"items": {"type": "string"}}}})",
       .output_schema = kAnyObject});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
 
-  const absl::StatusOr<json> refused = ada.InvokeTool("strict", {{"limit", 0}, {"tags", {"a", 1, true}}});
+  const absl::StatusOr<json> refused =
+      ada.InvokeTool("strict", {{"limit", 0}, {"tags", {"a", 1, true}}});
   ASSERT_THAT(refused, HasReason(absl::StatusCode::kInvalidArgument, "TOOL_INPUT_INVALID"));
   const std::map<std::string, std::string> violations = ErrorInfoOf(refused.status())->metadata;
-  EXPECT_THAT(violations, AllOf(Contains(Key("/")), Contains(Key("/limit")), Contains(Key("/tags/1")), Contains(Key("/tags/2"))));
+  EXPECT_THAT(violations, AllOf(Contains(Key("/")), Contains(Key("/limit")),
+                                Contains(Key("/tags/1")), Contains(Key("/tags/2"))));
   EXPECT_EQ(violations.size(), 4u);
 
-  // In a run as well: no tool_executing before all checks have passed, and the run says why it failed.
+  // In a run as well: no tool_executing before all checks have passed, and the run says why it
+  // failed.
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"strict"}}}));
   ASSERT_OK_AND_ASSIGN(const agent::v1::Run ended, ada.WaitForRun(run));
   EXPECT_EQ(ended.state(), RUN_STATE_FAILED);
@@ -104,23 +111,28 @@ TEST(ToolCallTest, PermissionForOneToolIsNoneForAnother) {
   Covers({"TD-7", "AU-5"});
   auto open = std::make_shared<CountingTool>("open");
   auto closed = std::make_shared<CountingTool>("closed");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"bob"}).WithTool(open).WithTool(closed).Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform, Harness::Builder().WithUsers({"bob"}).WithTool(open).WithTool(closed).Build());
   User& bob = platform->As("bob");
   auth::v1::CreateRoleRequest create;
   create.mutable_role()->set_name("roles/one-tool");
   create.mutable_role()->add_permissions("tool:open:invoke");
-  ASSERT_OK(Call<auth::v1::RoleService>(platform->AsAdmin(), &auth::v1::RoleService::Stub::CreateRole, create));
+  ASSERT_OK(Call<auth::v1::RoleService>(platform->AsAdmin(),
+                                        &auth::v1::RoleService::Stub::CreateRole, create));
   auth::v1::UpdateUserRequest update;
   update.mutable_user()->set_name(bob.name());
   update.mutable_user()->add_roles("roles/one-tool");
   update.mutable_update_mask()->add_paths("roles");
-  ASSERT_OK(Call<auth::v1::UserService>(platform->AsAdmin(), &auth::v1::UserService::Stub::UpdateUser, update));
+  ASSERT_OK(Call<auth::v1::UserService>(platform->AsAdmin(),
+                                        &auth::v1::UserService::Stub::UpdateUser, update));
   ASSERT_OK(bob.SignIn());
 
   EXPECT_OK(bob.InvokeTool("open", json::object()));
   // Permission comes before everything else: whether the tool exists, and what it wants.
   for (const char* tool : {"closed", "nosuch", "table.load"}) {
-    EXPECT_THAT(bob.InvokeTool(tool, {{"rubbish", 1}}), HasReason(absl::StatusCode::kPermissionDenied, "PERMISSION_MISSING")) << tool;
+    EXPECT_THAT(bob.InvokeTool(tool, {{"rubbish", 1}}),
+                HasReason(absl::StatusCode::kPermissionDenied, "PERMISSION_MISSING"))
+        << tool;
   }
   EXPECT_EQ(open->runs(), 1);
   EXPECT_EQ(closed->runs(), 0);
@@ -133,11 +145,16 @@ TEST(ToolCallTest, ContextOfTheRunReachesTheTool) {
                                                             .input_schema = kAnyObject,
                                                             .output_schema = kAnyObject,
                                                             .timeout = absl::Seconds(42)});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada", "bob"})
+                                          .WithTool(tool)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   std::vector<std::string> runs;
   for (const char* login : {"ada", "bob"}) {
     User& user = platform->As(login);
-    ASSERT_OK_AND_ASSIGN(const std::string run, user.StartRun("chain", {{"tools", {"look", "look"}}}));
+    ASSERT_OK_AND_ASSIGN(const std::string run,
+                         user.StartRun("chain", {{"tools", {"look", "look"}}}));
     ASSERT_OK_AND_ASSIGN(const agent::v1::Run ended, user.WaitForRun(run));
     EXPECT_EQ(ended.state(), RUN_STATE_SUCCEEDED);
     runs.push_back(run);
@@ -150,25 +167,31 @@ TEST(ToolCallTest, ContextOfTheRunReachesTheTool) {
     EXPECT_FALSE(calls[i].request_id.empty());
     EXPECT_EQ(calls[i].deadline, platform->Now() + absl::Seconds(42));
   }
-  EXPECT_NE(calls[0].request_id, calls[1].request_id) << "each step has an idempotency key of its own";
+  EXPECT_NE(calls[0].request_id, calls[1].request_id)
+      << "each step has an idempotency key of its own";
 }
 
 TEST(ToolCallTest, RepeatedRequestReturnsTheFirstResultAlsoAfterARestart) {
   Covers({"TD-2", "TD-4", "AE-6"});
   auto tool = std::make_shared<CountingTool>("count", tool::RepeatPolicy::kIdempotent);
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).Build());
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation first, platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).Build());
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation first,
+                       platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_FALSE(first.repeated_result());
 
   ASSERT_OK(platform->Restart());
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation second, platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation second,
+                       platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_TRUE(second.repeated_result());
   EXPECT_EQ(second.name(), first.name());
   EXPECT_THAT(second.output(), EqualsProto(first.output()));
   EXPECT_EQ(tool->runs(), 1);
-  EXPECT_THAT(platform->As("ada").Invoke("count", {{"x", 2}}, "key-1"), HasReason(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
+  EXPECT_THAT(platform->As("ada").Invoke("count", {{"x", 2}}, "key-1"),
+              HasReason(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
   // Keys are a user's own.
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation others, platform->As("bob").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation others,
+                       platform->As("bob").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_FALSE(others.repeated_result());
 }
 
@@ -180,10 +203,12 @@ TEST(ToolCallTest, SecondCallUnderTheSameKeyIsTurnedAwayWhileTheFirstRuns) {
   Background first(platform->As("ada"), "hold", "key-1");
   ASSERT_OK(hold->Wait());
 
-  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"), HasReason(absl::StatusCode::kAborted, "TOOL_CALL_IN_PROGRESS"));
+  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"),
+              HasReason(absl::StatusCode::kAborted, "TOOL_CALL_IN_PROGRESS"));
   hold->Resume();
   ASSERT_OK_AND_ASSIGN(const json output, first.Await());
-  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"), IsOkAndHolds(output));
+  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"),
+              IsOkAndHolds(output));
   EXPECT_EQ(tool->runs(), 1);
 }
 
@@ -216,7 +241,9 @@ TEST(ToolCallTest, ToolThatIgnoresItsTimeoutIsCutOffAndItsLateResultDiscarded) {
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
                                           .WithUsers({"ada", "bob"})
                                           .WithTool(tool)
-                                          .Configure([](common::v1::PlatformConfig& config) { config.mutable_tool()->set_max_concurrent_calls(1); })
+                                          .Configure([](common::v1::PlatformConfig& config) {
+                                            config.mutable_tool()->set_max_concurrent_calls(1);
+                                          })
                                           .Build());
   const std::shared_ptr<Hold> hold = tool->HoldCall();
   Background call(platform->As("ada"), "stubborn", "key-1");
@@ -227,7 +254,8 @@ TEST(ToolCallTest, ToolThatIgnoresItsTimeoutIsCutOffAndItsLateResultDiscarded) {
   ASSERT_THAT(ended, HasReason(absl::StatusCode::kDeadlineExceeded, "TOOL_TIMED_OUT"));
   EXPECT_EQ(ErrorInfoOf(ended.status())->metadata.at("cut_off"), "true");
   // It still works: for its user it counts, others are not slowed.
-  EXPECT_THAT(platform->As("ada").InvokeTool("stubborn", json::object()), HasReason(absl::StatusCode::kResourceExhausted, "TOOL_QUOTA_EXCEEDED"));
+  EXPECT_THAT(platform->As("ada").InvokeTool("stubborn", json::object()),
+              HasReason(absl::StatusCode::kResourceExhausted, "TOOL_QUOTA_EXCEEDED"));
   EXPECT_OK(platform->As("bob").InvokeTool("stubborn", json::object()));
 
   hold->Resume();
@@ -235,7 +263,8 @@ TEST(ToolCallTest, ToolThatIgnoresItsTimeoutIsCutOffAndItsLateResultDiscarded) {
   std::optional<tool::v1::Invocation> next;
   ASSERT_OK(WaitFor(
       [&] {
-        absl::StatusOr<tool::v1::Invocation> invocation = platform->As("ada").Invoke("stubborn", json::object(), "key-1");
+        absl::StatusOr<tool::v1::Invocation> invocation =
+            platform->As("ada").Invoke("stubborn", json::object(), "key-1");
         if (invocation.ok()) {
           next = *std::move(invocation);
         }
@@ -248,7 +277,9 @@ TEST(ToolCallTest, ToolThatIgnoresItsTimeoutIsCutOffAndItsLateResultDiscarded) {
 TEST(ToolCallTest, CancellingTheRunStopsItsTool) {
   Covers({"TD-4", "AE-9"});
   auto tool = std::make_shared<HoldingTool>("hold");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   // The harness fails this test when the held call is still at work at the end.
   const std::shared_ptr<Hold> hold = tool->HoldCall();
@@ -262,20 +293,28 @@ TEST(ToolCallTest, CancellingTheRunStopsItsTool) {
 
 TEST(ToolCallTest, WhatAToolDoesWrongIsAReasonAndNotAResult) {
   Covers({"TD-3", "TD-4", "AE-5"});
-  auto liar = std::make_shared<CountingTool>(tool::ToolSpec{.name = "liar",
-                                                            .description = "Promises a text.",
-                                                            .input_schema = kAnyObject,
-                                                            .output_schema = R"({"type": "object", "properties": {"call": {"type": "string"}}})"});
-  auto large = std::make_shared<CountingTool>(tool::ToolSpec{.name = "large",
-                                                             .description = "Says back what it hears.",
-                                                             .input_schema = kAnyObject,
-                                                             .output_schema = kAnyObject,
-                                                             .max_output_bytes = 100});
-  std::shared_ptr<tool::Tool> throws = tool::MakeTool(
-      {.name = "throws", .description = "Throws.", .input_schema = kAnyObject, .output_schema = kAnyObject},
-      [](tool::ToolCall& call) -> absl::StatusOr<json> { return json{{"x", call.input().at("absent")}}; });
+  auto liar = std::make_shared<CountingTool>(tool::ToolSpec{
+      .name = "liar",
+      .description = "Promises a text.",
+      .input_schema = kAnyObject,
+      .output_schema = R"({"type": "object", "properties": {"call": {"type": "string"}}})"});
+  auto large =
+      std::make_shared<CountingTool>(tool::ToolSpec{.name = "large",
+                                                    .description = "Says back what it hears.",
+                                                    .input_schema = kAnyObject,
+                                                    .output_schema = kAnyObject,
+                                                    .max_output_bytes = 100});
+  std::shared_ptr<tool::Tool> throws =
+      tool::MakeTool({.name = "throws",
+                      .description = "Throws.",
+                      .input_schema = kAnyObject,
+                      .output_schema = kAnyObject},
+                     [](tool::ToolCall& call) -> absl::StatusOr<json> {
+                       return json{{"x", call.input().at("absent")}};
+                     });
   auto picky = std::make_shared<FailingTool>(
-      "picky", MakeError(absl::StatusCode::kFailedPrecondition, "not today", {.domain = "example.picky", .reason = "WRONG_DAY"}));
+      "picky", MakeError(absl::StatusCode::kFailedPrecondition, "not today",
+                         {.domain = "example.picky", .reason = "WRONG_DAY"}));
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
                                           .WithUsers({"ada"})
                                           .WithTool(liar)
@@ -285,10 +324,14 @@ TEST(ToolCallTest, WhatAToolDoesWrongIsAReasonAndNotAResult) {
                                           .WithAgent(ToolChainAgent())
                                           .Build());
   User& ada = platform->As("ada");
-  EXPECT_THAT(ada.InvokeTool("liar", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
-  EXPECT_THAT(ada.InvokeTool("large", {{"text", std::string(200, 'x')}}), HasReason(absl::StatusCode::kResourceExhausted, "TOOL_OUTPUT_TOO_LARGE"));
-  EXPECT_THAT(ada.InvokeTool("throws", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_THREW"));
-  EXPECT_THAT(ada.InvokeTool("picky", json::object()), HasReason(absl::StatusCode::kFailedPrecondition, "WRONG_DAY"));
+  EXPECT_THAT(ada.InvokeTool("liar", json::object()),
+              HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
+  EXPECT_THAT(ada.InvokeTool("large", {{"text", std::string(200, 'x')}}),
+              HasReason(absl::StatusCode::kResourceExhausted, "TOOL_OUTPUT_TOO_LARGE"));
+  EXPECT_THAT(ada.InvokeTool("throws", json::object()),
+              HasReason(absl::StatusCode::kInternal, "TOOL_THREW"));
+  EXPECT_THAT(ada.InvokeTool("picky", json::object()),
+              HasReason(absl::StatusCode::kFailedPrecondition, "WRONG_DAY"));
 
   // Through the run as well: the reason is the tool's own.
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"picky"}}}));
@@ -303,7 +346,9 @@ TEST(ToolCallTest, QuotaOfAMinuteIsEachUsersOwnAndRefills) {
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
                                           .WithUsers({"ada", "bob"})
                                           .WithTool(tool)
-                                          .Configure([](common::v1::PlatformConfig& config) { config.mutable_tool()->set_max_calls_per_minute(3); })
+                                          .Configure([](common::v1::PlatformConfig& config) {
+                                            config.mutable_tool()->set_max_calls_per_minute(3);
+                                          })
                                           .Build());
   User& ada = platform->As("ada");
   for (int i = 0; i < 3; ++i) {
