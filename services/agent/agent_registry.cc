@@ -1,21 +1,14 @@
 #include "services/agent/agent_registry.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "services/agent/definition.h"
 #include "services/common/status/error.h"
 
 namespace bulkhead::agent {
 namespace {
-
-bool IsAgentName(std::string_view name) {
-  return name.size() >= 3 && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-';
-         });
-}
 
 absl::Status AgentNotFound(std::string_view name) {
   return MakeError(absl::StatusCode::kNotFound, absl::StrCat("there is no agent '", name, "'"),

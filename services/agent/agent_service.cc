@@ -1,6 +1,7 @@
 #include "services/agent/agent_service.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -12,6 +13,8 @@
 #include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/agents/analyst.h"
+#include "services/agent/definition.h"
+#include "services/agent/definition_store.h"
 #include "services/agent/peer_service.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
@@ -231,67 +234,133 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
 class AgentServiceImpl final : public v1::AgentService::CallbackService {
  public:
-  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry) : calls_(calls), registry_(registry) {}
+  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry, const DefinitionStore* definitions,
+                   const Clock* clock)
+      : calls_(calls), registry_(registry), definitions_(definitions), clock_(clock) {}
 
   grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
                                      v1::Agent* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.AgentService/GetAgent", context, request, response,
-        [this](const rpc::CallContext&, const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+        [this](const rpc::CallContext& call, const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
           CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
-          CO_ASSIGN_OR_RETURN(const AgentFactory* agent, registry_->Find(name));
-          co_return ToProto(agent->spec);
+          if (absl::StatusOr<const AgentFactory*> built_in = registry_->Find(name); built_in.ok()) {
+            co_return ToProto((*built_in)->spec);
+          }
+          const std::string& user = call.user->user();
+          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, definitions_->For(user).Get(name));
+          co_return ToProto(definition, user);
         });
   }
 
   grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
                                        v1::ListAgentsResponse* response) override {
     return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/ListAgents", context, request, response,
-                           [this](const rpc::CallContext&, const v1::ListAgentsRequest& request)
-                               -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(request); });
+                           [this](const rpc::CallContext& call, const v1::ListAgentsRequest& request)
+                               -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> {
+                             co_return List(call.user->user(), request);
+                           });
   }
 
   grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context, const v1::CreateAgentRequest* request,
                                         v1::Agent* response) override {
-    return Unserved("bulkhead.agent.v1.AgentService/CreateAgent", context, request, response);
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.AgentService/CreateAgent", context, request, response,
+        [this](const rpc::CallContext& call, const v1::CreateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+          const std::string& user = call.user->user();
+          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
+          if (registry_->Find(definition.name).ok()) {
+            co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS", "is the name of a built-in agent", definition.name);
+          }
+          const DefinitionStore::Scoped definitions = definitions_->For(user);
+          CO_ASSIGN_OR_RETURN(DefinitionRecord created,
+                              co_await definitions.Create(std::move(definition), request.request_id()));
+          co_return ToProto(created, user);
+        });
   }
+
   grpc::ServerUnaryReactor* UpdateAgent(grpc::CallbackServerContext* context, const v1::UpdateAgentRequest* request,
                                         v1::Agent* response) override {
-    return Unserved("bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response);
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response,
+        [this](const rpc::CallContext& call, const v1::UpdateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+          const std::string& user = call.user->user();
+          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
+          if (registry_->Find(definition.name).ok()) {
+            co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN", "cannot be changed", definition.name);
+          }
+          const DefinitionStore::Scoped definitions = definitions_->For(user);
+          CO_ASSIGN_OR_RETURN(DefinitionRecord updated,
+                              co_await definitions.Update(std::move(definition), request.agent().etag()));
+          co_return ToProto(updated, user);
+        });
   }
+
   grpc::ServerUnaryReactor* DeleteAgent(grpc::CallbackServerContext* context, const v1::DeleteAgentRequest* request,
                                         Empty* response) override {
-    return Unserved("bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response);
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response,
+        [this](const rpc::CallContext& call, const v1::DeleteAgentRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
+          CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
+          if (registry_->Find(name).ok()) {
+            co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN", "cannot be deleted", name);
+          }
+          const DefinitionStore::Scoped definitions = definitions_->For(call.user->user());
+          CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name)));
+          co_return Empty();
+        });
   }
 
  private:
-  template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
-                                     const Request* request, Response* response) {
-    return rpc::ServeUnary(calls_, method, context, request, response,
-                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
-                             co_return rpc::NotImplemented(method);
-                           });
+  static absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what, std::string_view name) {
+    return MakeError(code, absl::StrCat("'", name, "' ", what),
+                     {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"agent", std::string(name)}}});
   }
 
-  absl::StatusOr<v1::ListAgentsResponse> List(const v1::ListAgentsRequest& request) {
+  // What a user sends, without what the service sets.
+  absl::StatusOr<DefinitionRecord> Definition(const v1::Agent& agent) const {
+    RETURN_IF_ERROR(ValidateDefinition(agent));
+    ASSIGN_OR_RETURN(std::string name, ParseAgentName(agent.name()));
+    v1::Agent content = agent;
+    for (int field : {v1::Agent::kNameFieldNumber, v1::Agent::kVersionFieldNumber, v1::Agent::kBuiltInFieldNumber,
+                      v1::Agent::kOwnerFieldNumber, v1::Agent::kUpdateTimeFieldNumber, v1::Agent::kEtagFieldNumber}) {
+      content.GetReflection()->ClearField(&content, content.GetDescriptor()->FindFieldByNumber(field));
+    }
+    return DefinitionRecord{.name = std::move(name), .content = content.SerializeAsString(), .update_time = clock_->Now()};
+  }
+
+  // Built-in agents and the user's own, by name.
+  absl::StatusOr<v1::ListAgentsResponse> List(const std::string& user, const v1::ListAgentsRequest& request) {
+    const std::string list = absl::StrCat("agents ", user);
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
-    // The token's position counts agents: what is linked in does not change while the process lives.
-    ASSIGN_OR_RETURN(int64_t skip, Position("agents", request.page_token()));
-    std::vector<const AgentFactory*> agents = registry_->List("", SIZE_MAX);
+    ASSIGN_OR_RETURN(std::string after, DecodePageToken(list, request.page_token()));
+    ASSIGN_OR_RETURN(std::vector<DefinitionRecord> own, definitions_->For(user).List());
+    std::map<std::string, v1::Agent> agents;
+    for (const AgentFactory* built_in : registry_->List(after, SIZE_MAX)) {
+      agents.emplace(built_in->spec.name, ToProto(built_in->spec));
+    }
+    for (const DefinitionRecord& definition : own) {
+      if (definition.name > after) {
+        agents.emplace(definition.name, ToProto(definition, user));
+      }
+    }
     v1::ListAgentsResponse response;
-    for (int64_t i = skip; i < static_cast<int64_t>(agents.size()); ++i) {
+    std::string last;
+    for (auto& [name, agent] : agents) {
       if (response.agents_size() == page_size) {
-        response.set_next_page_token(EncodePageToken("agents", absl::StrCat(i)));
+        response.set_next_page_token(EncodePageToken(list, last));
         break;
       }
-      *response.add_agents() = ToProto(agents[i]->spec);
+      *response.add_agents() = std::move(agent);
+      last = name;
     }
     return response;
   }
 
   const rpc::ServerDependencies calls_;
   const AgentRegistry* const registry_;
+  const DefinitionStore* const definitions_;
+  const Clock* const clock_;
 };
 
 class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
@@ -342,6 +411,7 @@ struct AgentServer::State {
   std::unique_ptr<pipeline::DeadLetterStore> dead_letters;
   std::unique_ptr<pipeline::Source> outbox;
   std::unique_ptr<RunStore> store;
+  std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<pipeline::Pipeline> relay;
   std::unique_ptr<RunEngine> engine;
   std::unique_ptr<RunServiceCore> core;
@@ -368,7 +438,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
   ASSIGN_OR_RETURN(state->database, storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                                                             .migrations = {kRunTables, pipeline::kPipelineTables},
+                                                             .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables},
                                                              .durable = options.durable,
                                                              .before_commit = std::move(dependencies.before_commit)}));
   state->tokens = rpc::ServiceTokenSource::Create(
@@ -385,6 +455,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->outbox = pipeline::CreateSqlSource(state->database.get(),
                                             "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
+  state->definitions = std::make_unique<DefinitionStore>(state->database.get());
   state->relay =
       pipeline::From(state->outbox.get(), {.name = "outbox", .max_backoff = absl::Seconds(2)},
                      {.executor = dependencies.executor,
@@ -424,10 +495,12 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .store = state->store.get(),
                                    .engine = state->engine.get(),
                                    .registry = state->registry.get(),
+                                   .definitions = state->definitions.get(),
                                    .exchange = state->exchange.get(),
                                    .sealer = dependencies.sealer});
   state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
-  state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get());
+  state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
+                                                            state->definitions.get(), dependencies.clock);
   state->thread_service = std::make_unique<ThreadServiceImpl>(dependencies.rpc);
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
 }

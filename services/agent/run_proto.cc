@@ -126,6 +126,20 @@ v1::Agent ToProto(const AgentSpec& spec) {
   return out;
 }
 
+v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner) {
+  v1::Agent out;
+  if (!out.ParseFromString(definition.content)) {
+    out.Clear();
+  }
+  out.set_name(absl::StrCat("agents/", definition.name));
+  out.set_version(absl::StrCat(definition.version));
+  out.set_built_in(false);
+  out.set_owner(absl::StrCat("users/", owner));
+  SetTime(definition.update_time, out.mutable_update_time());
+  out.set_etag(definition.etag());
+  return out;
+}
+
 absl::StatusOr<std::string> ParseRunName(std::string_view name, std::string_view user) {
   const std::vector<std::string> parts = absl::StrSplit(name, '/');
   if (parts.size() != 4 || parts[0] != "users" || parts[2] != "runs") {

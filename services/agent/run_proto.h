@@ -9,6 +9,7 @@
 #include "bulkhead/agent/v1/agent_service.pb.h"
 #include "bulkhead/agent/v1/run_service.pb.h"
 #include "services/agent/agent.h"
+#include "services/agent/definition_store.h"
 #include "services/agent/run_record.h"
 
 namespace bulkhead::agent {
@@ -16,6 +17,7 @@ namespace bulkhead::agent {
 v1::Run ToProto(const RunRecord& run);
 v1::Approval ToProto(const ApprovalRecord& approval, std::string_view owner);
 v1::Agent ToProto(const AgentSpec& spec);
+v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner);
 
 // "run-1" out of "users/ada/runs/run-1". INVALID_ARGUMENT `RUN_NAME_INVALID`: not of that form, or an id that no run can have (empty, a
 // placeholder, malformed); NOT_FOUND `RUN_NOT_FOUND` when the user is not `user`.

@@ -34,7 +34,13 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
       co_return *std::move(first);
     }
   }
-  CO_ASSIGN_OR_RETURN(const AgentFactory* agent, dependencies_.registry->Find(wanted.agent));
+  absl::StatusOr<const AgentFactory*> found = dependencies_.registry->Find(wanted.agent);
+  if (!found.ok() && dependencies_.definitions->For(call.user->user()).Get(wanted.agent).ok()) {
+    co_return MakeError(absl::StatusCode::kFailedPrecondition,
+                        absl::StrCat("'", wanted.agent, "' is a definition, which this version keeps and does not execute yet"),
+                        {.domain = "bulkhead.agent", .reason = "AGENT_NOT_EXECUTABLE", .metadata = {{"agent", wanted.agent}}});
+  }
+  CO_ASSIGN_OR_RETURN(const AgentFactory* agent, std::move(found));
   CO_RETURN_IF_ERROR(dependencies_.registry->ValidateInput(wanted.agent, wanted.input));
   if (wanted.timeout.has_value() && *wanted.timeout <= absl::ZeroDuration()) {
     co_return Invalid("RUN_TIMEOUT_INVALID", "timeout is not positive");

@@ -10,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
 #include "services/agent/agent_registry.h"
+#include "services/agent/definition_store.h"
 #include "services/agent/peers.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_record.h"
@@ -44,6 +45,7 @@ class RunServiceCore {
     const RunStore* store = nullptr;
     RunEngine* engine = nullptr;
     const AgentRegistry* registry = nullptr;
+    const DefinitionStore* definitions = nullptr;
     TokenExchange* exchange = nullptr;
     const crypto::Sealer* sealer = nullptr;
   };
