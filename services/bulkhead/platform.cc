@@ -272,7 +272,8 @@ absl::Status Platform::State::MakeGateway(const common::v1::PlatformConfig& conf
                                                       .auth = ConnectTo(*auth_host),
                                                       .agent = ConnectTo(*agent_host),
                                                       .tool = ConnectTo(*tool_host),
-                                                      .notifier = ConnectTo(*notifier_host)}));
+                                                      .notifier = ConnectTo(*notifier_host),
+                                                      .service_secret = service_secrets["gateway"].Copy()}));
   return absl::OkStatus();
 }
 
