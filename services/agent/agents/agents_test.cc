@@ -133,9 +133,15 @@ Table Orders() {
 
 TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
   const Table table = Orders();
+  // One without outliers, one with.
+  Table plain = table;
+  plain.columns[3].mean = 10.5;
+  plain.columns[3].outliers.reset();
   EXPECT_EQ(SketchQuery(table, {2}, 1), "SELECT count(DISTINCT \"region\"), count(\"region\"), max(length(\"region\")) FROM \"orders\"");
-  EXPECT_EQ(CorrelationSurvey(table, {0, 1}, 7),
-            "SELECT avg((\"price \"\"net\"\"\" - 10.5) * (\"weight\" - 10.5)) FROM \"orders\" WHERE rowid % 7 = 0");
+  EXPECT_EQ(CorrelationSurvey(plain, {3, 1}, 7),
+            "SELECT avg((\"kind\" - 10.5)), avg((\"kind\" - 10.5) * (\"kind\" - 10.5)), "
+            "avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0)), avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)), "
+            "avg((\"kind\" - 10.5) * (\"weight\" - 10.5)), avg((\"kind\" - 10.5) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)) FROM \"orders\" WHERE rowid % 7 = 0");
   EXPECT_EQ(BreakdownQuery(table, 2, {1}, 10),
             "SELECT \"region\" AS value, count(*) AS n, 1.0 * count(*) / 1000 AS share, avg(\"weight\") AS \"mean of weight\" FROM \"orders\" "
             "WHERE \"region\" IS NOT NULL GROUP BY \"region\" ORDER BY n DESC, value LIMIT 10");
@@ -276,9 +282,9 @@ TEST(ReportTest, AReportHasItsSectionsInOrderWithTheSqlOfEach) {
   const Analysis analysis = Sample();
   const std::string report = ComposeReport(analysis, FindFindings(analysis));
   size_t at = 0;
-  for (const std::string_view part : {"# What the data say: data/orders.csv", "1,000 rows and 5 columns", "## Findings", "1. **weight** differs by **region**", "## Overview",
+  for (const std::string_view part : {"# What the data say: data/orders.csv", "1,000 rows and 5 columns", "## Findings", "1. **weight** differs by **region**", "## Overview", "## Columns",
                                       "## Missing values", "## Outliers and spread", "## Relations", "| price \"net\" | weight | 1,000 | 0.420 |", "SELECT 'r';",
-                                      "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## Columns", "## How far this goes", "5 pairs of columns"}) {
+                                      "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## How far this goes", "5 pairs of columns"}) {
     const size_t found = report.find(part, at);
     ASSERT_NE(found, std::string::npos) << part << " after " << report.substr(0, at);
     at = found;
@@ -296,6 +302,35 @@ TEST(ReportTest, ARelationThatAFewRowsMakeIsSaidToBeOne) {
   ASSERT_NE(relation, findings.end());
   EXPECT_THAT(relation->text.Plain(), HasSubstr("but 0.01 without the rows that have an outlier in either"));
   EXPECT_LT(relation->strength, 0.3);
+}
+
+TEST(ReportTest, ARelationThatAFewRowsHideIsFound) {
+  Analysis analysis = Sample();
+  analysis.correlations[0].r = 0.02;
+  analysis.correlations[0].inner_r = 0.9;
+  analysis.correlations[0].inner_count = 990;
+  const std::vector<Finding> findings = FindFindings(analysis);
+  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) { return finding.kind == "correlation"; });
+  ASSERT_NE(relation, findings.end());
+  EXPECT_THAT(relation->text.Plain(), HasSubstr("left out: r = 0.90 over 990 rows. With them it is 0.02."));
+  EXPECT_GT(relation->strength, 0.7);
+}
+
+TEST(ReportTest, AGroupThatCarriesMuchOfASumIsNamed) {
+  Analysis analysis = Sample();
+  Column& weight = analysis.table.columns[1];
+  weight.name = "cost";
+  weight.count = 1000;
+  weight.mean = 14;
+  analysis.effects[0].groups = {{"East", 100, 100, 10000}, {"West", 900, 4.44, 4000}};
+  const std::vector<Finding> findings = FindFindings(analysis);
+  ASSERT_FALSE(findings.empty());
+  EXPECT_THAT(findings, ::testing::Contains(::testing::Field(&Finding::kind, "share")));
+  for (const Finding& finding : findings) {
+    if (finding.kind == "share") {
+      EXPECT_EQ(finding.text.Plain(), "\xE2\x80\x9C" "East\xE2\x80\x9D stands in 10.0% of the rows as region and carries 71.4% of the sum of cost: 10,000 of 14,000.");
+    }
+  }
 }
 
 TEST(ReportTest, AnEmptyTableHasAShortReport) {

@@ -116,6 +116,20 @@ std::string Centred(const Column& column) {
   return absl::StrCat("(", QuoteName(column.name), " - ", Literal(column.mean.value_or(0)), ")");
 }
 
+// Whether a few far values may hide what the others have in common.
+bool IsClipped(const Column& column) {
+  return column.outliers.has_value() && column.outliers->count > 0 && column.outliers->low < column.outliers->high;
+}
+
+// The same, with outliers moved to the fences.
+std::string Clipped(const Column& column) {
+  if (!IsClipped(column)) {
+    return Centred(column);
+  }
+  const double mean = column.mean.value_or(0);
+  return absl::StrCat("min(max(", Centred(column), ", ", Literal(column.outliers->low - mean), "), ", Literal(column.outliers->high - mean), ")");
+}
+
 std::string PeriodExpression(const Column& time, Period period) {
   const std::string name = QuoteName(time.name);
   if (time.IsInteger()) {
@@ -369,13 +383,20 @@ bool WantsTopValues(const Column& column, double distinct, double count, double 
 }
 
 std::string CorrelationSurvey(const Table& table, const std::vector<size_t>& measures, int64_t step) {
-  std::vector<std::string> means;
+  std::vector<std::string> parts;
+  for (const size_t measure : measures) {
+    const std::string value = Clipped(table.columns[measure]);
+    parts.push_back(absl::Substitute("avg($0), avg($0 * $0)", value));
+  }
   for (size_t i = 0; i < measures.size(); ++i) {
     for (size_t j = i + 1; j < measures.size(); ++j) {
-      means.push_back(absl::StrCat("avg(", Centred(table.columns[measures[i]]), " * ", Centred(table.columns[measures[j]]), ")"));
+      const Column& a = table.columns[measures[i]];
+      const Column& b = table.columns[measures[j]];
+      parts.push_back(absl::StrCat("avg(", Centred(a), " * ", Centred(b), ")"));
+      parts.push_back(IsClipped(a) || IsClipped(b) ? absl::StrCat("avg(", Clipped(a), " * ", Clipped(b), ")") : "NULL");
     }
   }
-  return absl::StrCat("SELECT ", absl::StrJoin(means, ", "), " FROM ", QuoteName(table.name), Where({}, SampleCondition(table, step)));
+  return absl::StrCat("SELECT ", absl::StrJoin(parts, ", "), " FROM ", QuoteName(table.name), Where({}, SampleCondition(table, step)));
 }
 
 std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<size_t>& measures, const Rows& answer) {
@@ -383,13 +404,18 @@ std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<s
   if (answer.rows.empty()) {
     return pairs;
   }
-  size_t at = 0;
+  const std::vector<json>& row = answer.rows[0];
+  const auto variance = [&](size_t i) { return Number(row, 2 * i + 1) - Number(row, 2 * i) * Number(row, 2 * i); };
+  size_t at = 2 * measures.size();
   for (size_t i = 0; i < measures.size(); ++i) {
-    for (size_t j = i + 1; j < measures.size(); ++j, ++at) {
+    for (size_t j = i + 1; j < measures.size(); ++j, at += 2) {
       const double spread = table.columns[measures[i]].stddev.value_or(0) * table.columns[measures[j]].stddev.value_or(0);
-      if (spread > 0) {
-        pairs.push_back({measures[i], measures[j], std::min(1.0, std::abs(Number(answer.rows[0], at)) / spread)});
+      double strength = spread > 0 ? std::abs(Number(row, at)) / spread : 0;
+      const std::optional<double> clipped = NumberOf(Cell(row, at + 1));
+      if (const double both = variance(i) * variance(j); clipped.has_value() && variance(i) > 0 && variance(j) > 0) {
+        strength = std::max(strength, std::abs(*clipped - Number(row, 2 * i) * Number(row, 2 * j)) / std::sqrt(both));
       }
+      pairs.push_back({measures[i], measures[j], std::min(1.0, strength)});
     }
   }
   return pairs;
@@ -560,6 +586,28 @@ Breakdown ParseBreakdown(const Table& table, size_t category, std::vector<size_t
     }
   }
   return breakdown;
+}
+
+bool AddsUp(const Column& column) {
+  if (!column.IsNumber() || column.IsBinary() || column.min.value_or(-1) < 0 || column.mean.value_or(0) <= 0) {
+    return false;
+  }
+  return *column.mean > 1.25 * column.median.value_or(*column.mean) ||
+         HasWord(WordsOf(column.name), {"amount", "amounts", "cost", "costs", "count", "counts", "items", "number", "orders", "profit", "quantity", "qty", "revenue", "sales",
+                                        "spend", "sum", "total", "units", "volume"});
+}
+
+double StrengthOf(const Correlation& correlation) {
+  const double r = std::abs(correlation.r);
+  if (correlation.inner_count == correlation.count) {
+    return r;
+  }
+  if (!correlation.inner_r.has_value()) {
+    return 0.6 * r;
+  }
+  const double inner = std::abs(*correlation.inner_r);
+  const bool few_outliers = 5 * correlation.inner_count >= 4 * correlation.count;
+  return few_outliers && inner > r ? 0.9 * inner : std::min(r, (r + inner) / 2);
 }
 
 std::string_view PeriodName(Period period) {

@@ -115,7 +115,7 @@ struct Pair {
   double strength = 0;  // |r|, eta, or V.
 };
 
-// Pearson's r of all pairs of `measures`, in one pass.
+// Pearson's r of all pairs of `measures`, in one pass: of the values, and of the values with outliers moved to the fences. The larger is the strength.
 std::string CorrelationSurvey(const Table& table, const std::vector<size_t>& measures, int64_t step);
 std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<size_t>& measures, const Rows& answer);
 
@@ -147,6 +147,12 @@ struct Correlation {
 std::string CorrelationQuery(const Table& table, size_t a, size_t b);
 // Nullopt when it is not defined: too few rows, or no variation.
 std::optional<Correlation> ParseCorrelation(size_t a, size_t b, const Rows& answer, std::string sql);
+
+// Comparable with that of other findings: |r|, less when a few rows make it, and of the other rows when a few rows hide it.
+double StrengthOf(const Correlation& correlation);
+
+// Whether the sum of a column means something: costs do, speeds don't. By its name, or its long tail.
+bool AddsUp(const Column& column);
 
 struct Group {
   std::string value;

@@ -284,14 +284,12 @@ class Analyst final : public Agent {
     std::vector<std::string> queries;
     const auto pairs_of_measures = static_cast<int64_t>(measures_.size() * (measures_.size() - 1) / 2);
     if (measures_.size() >= 2) {
-      queries.push_back(CorrelationSurvey(table(), measures_, Step(pairs_of_measures)));
-      analysis_.surveys.push_back({"r of all pairs, times both standard deviations", queries.back()});
+      queries.push_back(CorrelationSurvey(table(), measures_, Step(2 * pairs_of_measures)));
     }
     const size_t first_effect = queries.size();
     if (!outcomes_.empty()) {
       for (const size_t category : categories_) {
         queries.push_back(EffectSurvey(table(), category, outcomes_, Step(static_cast<int64_t>(3 * outcomes_.size() * categories_.size()))));
-        analysis_.surveys.push_back({absl::StrCat("groups by ", table().columns[category].name), queries.back()});
       }
     }
     const size_t first_association = queries.size();
@@ -306,7 +304,6 @@ class Analyst final : public Agent {
     }
     if (!pairs.empty()) {
       queries.push_back(AssociationSurvey(table(), pairs, Step(static_cast<int64_t>(10 * pairs.size()))));
-      analysis_.surveys.push_back({"Cramer's V of all pairs", queries.back()});
     }
     analysis_.pairs_compared = (measures_.size() >= 2 ? static_cast<size_t>(pairs_of_measures) : 0) + outcomes_.size() * categories_.size() + pairs.size();
     if (queries.empty()) {
@@ -327,7 +324,7 @@ class Analyst final : public Agent {
     }
     differing_ = Strongest(std::move(effects), kMostRelations, kLeast, 4);
     if (!pairs.empty()) {
-      associated_ = Strongest(ParseAssociationSurvey(std::move(pairs), answers[first_association]), 6, kLeast, 3);
+      associated_ = Strongest(ParseAssociationSurvey(std::move(pairs), answers[first_association]), kMostRelations, kLeast, 3);
     }
     co_return absl::OkStatus();
   }
@@ -418,7 +415,7 @@ class Analyst final : public Agent {
     if (repeated_rows) {
       analysis_.repeated_rows = TakeTally(answers[at], queries[at]);
     }
-    std::stable_sort(analysis_.correlations.begin(), analysis_.correlations.end(), [](const auto& x, const auto& y) { return std::abs(x.r) > std::abs(y.r); });
+    std::stable_sort(analysis_.correlations.begin(), analysis_.correlations.end(), [](const auto& x, const auto& y) { return StrengthOf(x) > StrengthOf(y); });
     std::stable_sort(analysis_.effects.begin(), analysis_.effects.end(), [](const auto& x, const auto& y) { return x.eta_squared > y.eta_squared; });
     std::stable_sort(analysis_.associations.begin(), analysis_.associations.end(), [](const auto& x, const auto& y) { return x.v > y.v; });
     co_return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,7 +27,8 @@ constexpr std::string_view kEta = "\xCE\xB7\xC2\xB2";
 constexpr size_t kMaxFindings = 10;
 constexpr size_t kMaxBars = 15;
 
-std::string R(double value) { return absl::StrFormat("%.2f", value); }
+// Never "1.00" of what is not exact.
+std::string R(double value) { return absl::StrFormat(std::abs(value) >= 0.995 && std::abs(value) < 1 ? "%.3f" : "%.2f", value); }
 
 std::string Optional(const std::optional<double>& number) { return number.has_value() ? FormatNumber(*number) : std::string(kDash); }
 
@@ -65,6 +67,12 @@ class Composer {
   Sentence CorrelationSentence(const Correlation& c) const {
     Sentence s;
     s.Name(Column(c.a).name).Say(" and ").Name(Column(c.b).name);
+    const bool hidden = c.inner_r.has_value() && std::abs(*c.inner_r) >= std::abs(c.r) + 0.2;
+    if (hidden) {
+      s.Say(*c.inner_r > 0 ? " rise together" : " move in opposite directions");
+      s.Say(absl::StrCat(" once the rows with an outlier in either are left out: r = ", R(*c.inner_r), " over ", FormatCount(c.inner_count), " rows. With them it is ", R(c.r), "."));
+      return s;
+    }
     if (std::abs(c.r) >= 0.98) {
       s.Say(" say nearly the same, so one may be computed from the other: r = ").Say(absl::StrFormat("%.3f", c.r));
     } else if (std::abs(c.r) < 0.1) {
@@ -106,7 +114,12 @@ class Composer {
 
   Sentence AssociationSentence(const Association& x) const {
     Sentence s;
-    s.Name(Column(x.a).name).Say(" and ").Name(Column(x.b).name).Say(absl::StrCat(" go together (Cram\xC3\xA9r's V = ", R(x.v), ")"));
+    s.Name(Column(x.a).name).Say(" and ").Name(Column(x.b).name);
+    if (IsNested(x)) {
+      s.Say(absl::StrCat(" are two views of one thing: who knows the one nearly knows the other (Cram\xC3\xA9r's V = ", R(x.v), ")."));
+      return s;
+    }
+    s.Say(absl::StrCat(" go together (Cram\xC3\xA9r's V = ", R(x.v), ")"));
     for (const Association::Cell& cell : x.cells) {
       if (cell.count >= 10 && static_cast<double>(cell.count) > 1.2 * cell.expected) {
         s.Say(": ").Value(cell.a).Say(" with ").Value(cell.b);
@@ -179,20 +192,17 @@ class Composer {
 
   std::vector<Finding> Findings() {
     for (const Correlation& c : a_.correlations) {
-      double strength = std::abs(c.r) >= 0.98 ? 0.7 : std::abs(c.r);
-      if (c.inner_count < c.count) {
-        strength = c.inner_r.has_value() ? std::min(strength, (std::abs(c.r) + std::abs(*c.inner_r)) / 2) : strength * 0.6;
-      }
-      Add("correlation", CorrelationSentence(c), strength, {c.a, c.b}, 3);
+      // That a column is another one in disguise is worth knowing, not more.
+      Add("correlation", CorrelationSentence(c), std::abs(c.r) >= 0.98 ? std::min(0.5, StrengthOf(c)) : StrengthOf(c), {c.a, c.b}, 3);
     }
     std::map<size_t, int> effects_of;
     for (const Effect& e : a_.effects) {
-      if (++effects_of[e.outcome] <= 2) {
+      if (!IsShadowed(e.outcome) && ++effects_of[e.outcome] <= 2) {
         Add("effect", EffectSentence(e), std::sqrt(e.eta_squared), {e.category, e.outcome}, 3);
       }
     }
     for (const Association& x : a_.associations) {
-      Add("association", AssociationSentence(x), x.v, {x.a, x.b}, 2);
+      Add(IsNested(x) ? "nesting" : "association", AssociationSentence(x), IsNested(x) ? 0.3 : x.v, {x.a, x.b}, 2);
     }
     if (a_.trend.has_value()) {
       std::vector<Fit> fits = a_.fits.fits;
@@ -208,15 +218,8 @@ class Composer {
       }
     }
     AddSeasons();
-    for (const Concentration& c : a_.concentrations) {
-      const double share = c.largest_total / c.total;
-      if (share >= 0.2) {
-        Sentence s;
-        s.Say(absl::StrCat("The largest 1% of the values of ")).Name(Column(c.measure).name);
-        s.Say(absl::StrCat(" (", FormatCount(c.largest), " of ", FormatCount(c.count), ") carry ", FormatShare(share), " of their sum of ", FormatNumber(c.total), "."));
-        Add("concentration", std::move(s), 0.9 * share, {c.measure}, 2);
-      }
-    }
+    AddShares();
+    AddConcentrations();
     for (const size_t i : ByOutlierDistance()) {
       const analyst::Column& c = Column(i);
       const double distance = Distance(c);
@@ -268,6 +271,7 @@ class Composer {
     document.sections.push_back(Answer());
     document.sections.push_back(Headlines(findings));
     document.sections.push_back(Overview());
+    document.sections.push_back(Columns());
     if (a_.table.rows > 0) {
       document.sections.push_back(Missing());
       document.sections.push_back(OutliersAndSpread());
@@ -275,7 +279,6 @@ class Composer {
       document.sections.push_back(Groups());
       document.sections.push_back(Trends());
     }
-    document.sections.push_back(Columns());
     document.sections.push_back(Limits());
     return Render(document);
   }
@@ -303,6 +306,68 @@ class Composer {
       finding.columns.push_back(Column(column).name);
     }
     findings_.push_back(std::move(finding));
+  }
+
+  // One of two categories determines the other.
+  static bool IsNested(const Association& x) { return x.v >= 0.98; }
+
+  // Another measure says nearly the same, and more: "total" beside its largest part.
+  bool IsShadowed(size_t measure) const {
+    return std::any_of(a_.correlations.begin(), a_.correlations.end(), [&](const Correlation& c) {
+      const size_t other = c.a == measure ? c.b : c.a;
+      return std::abs(c.r) >= 0.98 && (c.a == measure || c.b == measure) && Column(other).mean.value_or(0) > Column(measure).mean.value_or(0);
+    });
+  }
+
+  // Few rows, much of a sum: of each category the group that carries most beyond its rows' share.
+  void AddShares() {
+    std::vector<Finding> found;
+    std::set<size_t> categories;
+    for (const Effect& e : a_.effects) {
+      const analyst::Column& outcome = Column(e.outcome);
+      const double sum = outcome.mean.value_or(0) * static_cast<double>(outcome.count);
+      if (!AddsUp(outcome) || sum <= 0 || IsShadowed(e.outcome) || categories.contains(e.category)) {
+        continue;
+      }
+      const auto beyond = [&](const Group& group) { return group.total / sum - Share(group.count, e.count); };
+      const auto most = std::max_element(e.groups.begin(), e.groups.end(), [&](const Group& x, const Group& y) { return beyond(x) < beyond(y); });
+      if (most == e.groups.end() || beyond(*most) < 0.2 || most->total / sum < 2 * Share(most->count, e.count)) {
+        continue;
+      }
+      categories.insert(e.category);
+      Sentence s;
+      s.Value(most->value).Say(absl::StrCat(" stands in ", FormatShare(Share(most->count, e.count)), " of the rows as ")).Name(Column(e.category).name);
+      s.Say(absl::StrCat(" and carries ", FormatShare(most->total / sum), " of the sum of ")).Name(outcome.name);
+      s.Say(absl::StrCat(": ", FormatNumber(most->total), " of ", FormatNumber(sum), "."));
+      found.push_back({.kind = "share", .text = std::move(s), .strength = 0.95 * beyond(*most), .columns = {Column(e.category).name, outcome.name}});
+    }
+    std::stable_sort(found.begin(), found.end(), [](const Finding& x, const Finding& y) { return x.strength > y.strength; });
+    found.resize(std::min<size_t>(found.size(), 2));
+    findings_.insert(findings_.end(), found.begin(), found.end());
+  }
+
+  // The measure with the largest sum stands for the others.
+  void AddConcentrations() {
+    const Concentration* most = nullptr;
+    for (const Concentration& c : a_.concentrations) {
+      if (!IsShadowed(c.measure) && c.largest_total >= 0.2 * c.total && (most == nullptr || c.total > most->total)) {
+        most = &c;
+      }
+    }
+    if (most == nullptr) {
+      return;
+    }
+    const analyst::Column& column = Column(most->measure);
+    const double share = most->largest_total / most->total;
+    Sentence s;
+    if (column.outliers.has_value() && column.q3 == 0.0) {
+      s.Say(absl::StrCat("Only ", FormatCount(column.outliers->count), " of the ", FormatCount(most->count), " values of ")).Name(column.name);
+      s.Say(" are not 0, and the largest 1% of all values");
+    } else {
+      s.Say("The largest 1% of the values of ").Name(column.name);
+    }
+    s.Say(absl::StrCat(" (", FormatCount(most->largest), ") carry ", FormatShare(share), " of the sum of ", FormatNumber(most->total), "."));
+    Add("concentration", std::move(s), 0.85 * share, {most->measure}, 1);
   }
 
   // The month with most rows, and the one with fewest, when they differ much.
@@ -359,7 +424,7 @@ class Composer {
 
   Grid EffectGrid(const Effect& e, size_t limit) const {
     const analyst::Column& outcome = Column(e.outcome);
-    const bool totals = !outcome.IsBinary() && outcome.min.value_or(-1) >= 0 && outcome.mean.value_or(0) > 0;
+    const bool totals = AddsUp(outcome);
     Grid grid{.header = {Column(e.category).name, "rows", absl::StrCat(outcome.IsBinary() ? "share of " : "mean of ", outcome.name)}};
     if (totals) {
       grid.header.push_back(absl::StrCat("sum of ", outcome.name));
@@ -524,7 +589,7 @@ class Composer {
       }
     }
     const double sum = outcome.mean.value_or(0) * static_cast<double>(outcome.count);
-    if (!outcome.IsBinary() && outcome.min.value_or(-1) >= 0 && sum > 0 && !lowest) {
+    if (AddsUp(outcome) && sum > 0 && !lowest) {
       const auto most = std::max_element(e.groups.begin(), e.groups.end(), [](const Group& x, const Group& y) { return x.total < y.total; });
       s.Say("Most of its sum belongs to ").Value(most->value);
       s.Say(absl::StrCat(": ", FormatNumber(most->total), ", ", FormatShare(most->total / sum), " of all. "));
@@ -642,7 +707,7 @@ class Composer {
   Section Overview() const {
     Section section{.title = "Overview"};
     const Table& table = a_.table;
-    Grid grid{.header = {"", ""}};
+    Grid grid{.header = {"of the table", ""}};
     grid.rows.push_back({"rows", FormatCount(table.rows)});
     grid.rows.push_back({"columns", FormatCount(static_cast<int64_t>(table.columns.size()))});
     std::map<Role, int64_t> roles;
@@ -737,7 +802,7 @@ class Composer {
       if (grid.rows.size() < kShown) {
         grid.rows.push_back({c.name, FormatCount(c.outliers->count), FormatShare(Share(c.outliers->count, c.count)), FormatNumber(c.outliers->low),
                              FormatNumber(c.outliers->high), Optional(c.min), Optional(c.max), FormatNumber(Distance(c))});
-        AddStatements(c, {"quartiles", "outliers"}, evidence);
+        AddStatements(c, {"counts", "quartiles", "outliers"}, evidence);
       }
     }
     if (columns.empty() && mostly_one.empty() && a_.concentrations.empty()) {
@@ -835,7 +900,8 @@ class Composer {
         evidence.statements.push_back({absl::StrCat(Column(x.a).name, " and ", Column(x.b).name), x.sql});
       }
       section.blocks.push_back(std::move(evidence));
-      const Association& first = a_.associations.front();
+      const auto telling = std::find_if(a_.associations.begin(), a_.associations.end(), [](const Association& x) { return !IsNested(x); });
+      const Association& first = telling != a_.associations.end() ? *telling : a_.associations.front();
       section.blocks.push_back(Paragraph{Sentence("Where ").Name(Column(first.a).name).Say(" and ").Name(Column(first.b).name).Say(" meet more, or less, often than by chance:")});
       section.blocks.push_back(AssociationGrid(first));
       section.blocks.push_back(Evidence{{{absl::StrCat(Column(first.a).name, " and ", Column(first.b).name), first.sql}}});
@@ -992,10 +1058,6 @@ class Composer {
     if (!bullets.items.empty()) {
       section.blocks.push_back(std::move(bullets));
     }
-    if (!a_.surveys.empty()) {
-      section.blocks.push_back(Paragraph{"The statements that chose which pairs to look at:"});
-      section.blocks.push_back(Evidence{a_.surveys});
-    }
     return section;
   }
 
@@ -1140,10 +1202,14 @@ std::vector<Chart> PlanCharts(const Analysis& analysis) {
   if (!analysis.effects.empty() && analysis.effects.front().groups.size() >= 2) {
     add(EffectChart(table, analysis.effects.front(), Place::kEffects, "groups.svg"));
   }
-  if (!analysis.correlations.empty()) {
-    add(ScatterChart(table, analysis.correlations.front(), Place::kCorrelations, "relation.svg"));
+  // Not of two columns that say the same, nor of a heap in one corner.
+  for (const Correlation& c : analysis.correlations) {
+    if (std::abs(c.r) < 0.98 && c.inner_r.has_value()) {
+      add(ScatterChart(table, c, Place::kCorrelations, "relation.svg"));
+      break;
+    }
   }
-  // The spread of a number that has one: of the measure with most different values outside of a single heap.
+  // The spread of a number that has one, and is not a heap in one place.
   const Column* spread = nullptr;
   for (const Column& column : table.columns) {
     if (column.role == Role::kMeasure && column.histogram.size() >= 3 && column.q3 > column.q1 && (spread == nullptr || column.count > spread->count)) {

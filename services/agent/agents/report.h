@@ -73,11 +73,10 @@ struct Analysis {
   size_t categories_left_out = 0;
   size_t pairs_compared = 0;
   int64_t sample_step = 1;  // The surveys looked at one row in so many.
-  std::vector<Statement> surveys;
 };
 
 struct Finding {
-  std::string kind;  // "answer", "correlation", "effect", "association", "trend", "season", "concentration", "outliers", "missing", "repeated_rows"
+  std::string kind;  // "answer", "correlation", "effect", "association", "trend", "season", "share", "concentration", "outliers", "missing", "repeated_rows"
   Sentence text;
   double strength = 0;  // 0 to 1, comparable between kinds.
   std::vector<std::string> columns;
