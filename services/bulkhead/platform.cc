@@ -319,6 +319,10 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Create(Options options, cons
 
 Platform::~Platform() {
   if (!state_->shut_down) {
+    // First of all: a run must not take the end of the services that it calls for their answer.
+    if (state_->agent != nullptr) {
+      state_->agent->Abandon();
+    }
     state_->StopServers(RealNow());
   }
 }

@@ -474,7 +474,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const 
     CO_ASSIGN_OR_RETURN(token, tickets_.Redeem(ticket->second));
   }
   CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await Identify(request, std::move(token)));
-  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user(), call.user->session());
+  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user(), call.user->session(), call.token);
   if (entry == nullptr) {
     co_return MakeError(absl::StatusCode::kResourceExhausted,
                         absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),

@@ -51,6 +51,8 @@ class Api final : public HttpHandler {
   Awaitable<void> Handle(HttpExchange& exchange) override;
   Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Upgrade(const HttpRequest& request) override;
 
+  SocketRegistry& sockets() { return sockets_; }
+
  private:
   // A request with its route.
   struct Asked {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/crypto/secret.h"
 #include "services/common/identity/token_verifier.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/remote_key_source.h"
@@ -21,7 +22,7 @@ class Channel;
 
 namespace bulkhead::gateway {
 
-// Speaks to the services by their stubs alone, always with the token of whoever asks: the gateway itself may do nothing.
+// Speaks to the services by their stubs alone, always with the token of whoever asks: the gateway itself may do nothing but ask whether a token is still good.
 //
 // Create, Start and Shutdown are for one thread, none of the executor's.
 class Gateway {
@@ -49,6 +50,7 @@ class Gateway {
     std::shared_ptr<grpc::Channel> agent;
     std::shared_ptr<grpc::Channel> tool;
     std::shared_ptr<grpc::Channel> notifier;
+    Secret service_secret;  // Of the service "gateway", which may introspect tokens. Empty: sockets of revoked sessions live until their tokens expire.
   };
 
   // INVALID_ARGUMENT `GATEWAY_OPTIONS_INVALID` (metadata `field`).

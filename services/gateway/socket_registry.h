@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
+#include "services/common/identity/token.h"
 
 namespace bulkhead::gateway {
 
@@ -24,8 +25,8 @@ class SocketRegistry {
   // A place of one socket, given back when it dies.
   class Entry {
    public:
-    Entry(SocketRegistry* registry, std::string user, std::string session)
-        : registry_(registry), user_(std::move(user)), session_(std::move(session)) {}
+    Entry(SocketRegistry* registry, std::string user, std::string session, std::shared_ptr<const RawToken> token)
+        : registry_(registry), user_(std::move(user)), session_(std::move(session)), token_(std::move(token)) {}
     ~Entry() { registry_->Remove(this); }
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
@@ -41,17 +42,18 @@ class SocketRegistry {
     SocketRegistry* const registry_;
     const std::string user_;
     const std::string session_;
+    const std::shared_ptr<const RawToken> token_;
     absl::AnyInvocable<void()> close_;
   };
 
   // Null when the user has as many as he may.
-  std::unique_ptr<Entry> Add(std::string user, std::string session) {
+  std::unique_ptr<Entry> Add(std::string user, std::string session, std::shared_ptr<const RawToken> token) {
     absl::MutexLock lock(mutex_);
     std::vector<Entry*>& mine = users_[user];
     if (mine.size() >= static_cast<size_t>(max_per_user_)) {
       return nullptr;
     }
-    auto entry = std::make_unique<Entry>(this, std::move(user), std::move(session));
+    auto entry = std::make_unique<Entry>(this, std::move(user), std::move(session), std::move(token));
     mine.push_back(entry.get());
     return entry;
   }
@@ -70,10 +72,25 @@ class SocketRegistry {
     }
   }
 
-  size_t CountOf(const std::string& user) const {
+  // A session with open sockets, and a token of it.
+  struct Session {
+    std::string user;
+    std::string id;
+    std::shared_ptr<const RawToken> token;
+  };
+  std::vector<Session> Sessions() const {
+    std::map<std::string_view, Session> sessions;
     absl::MutexLock lock(mutex_);
-    auto found = users_.find(user);
-    return found == users_.end() ? 0 : found->second.size();
+    for (const auto& [user, entries] : users_) {
+      for (const Entry* entry : entries) {
+        sessions.try_emplace(entry->session_, Session{.user = user, .id = entry->session_, .token = entry->token_});
+      }
+    }
+    std::vector<Session> result;
+    for (auto& [id, session] : sessions) {
+      result.push_back(std::move(session));
+    }
+    return result;
   }
 
  private:

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "bulkhead/auth/v1/session_service.grpc.pb.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "bulkhead/notifier/v1/frame.pb.h"
 #include "gmock/gmock.h"
@@ -18,6 +19,7 @@
 #include "testing/base/requirements.h"
 #include "testing/base/wait.h"
 #include "testing/faults/hold.h"
+#include "testing/harness/calls.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/test_agents.h"
 #include "testing/harness/test_tools.h"
@@ -210,6 +212,23 @@ TEST(ConnectionTest, RevokedSessionLosesItsSocketsAndNoOther) {
 
   EXPECT_EQ(old_session->WaitForClose(), 4401);
   EXPECT_OK(new_session->Ping());
+  EXPECT_OK(bobs->Ping());
+}
+
+TEST(ConnectionTest, SessionRevokedElsewhereLosesItsSocketsWithinASecond) {
+  Covers({"WS-9", "AU-9"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> adas, EventSocket::Open(*platform, ada));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> bobs, EventSocket::Open(*platform, platform->As("bob")));
+
+  // Not through the gateway, which has to find out.
+  auth::v1::RevokeSessionRequest revoke;
+  revoke.set_name(ada.session());
+  ASSERT_OK(Call<auth::v1::SessionService>(ada, &auth::v1::SessionService::Stub::RevokeSession, revoke));
+  platform->Advance(absl::Seconds(1));
+
+  EXPECT_EQ(adas->WaitForClose(), 4401);
   EXPECT_OK(bobs->Ping());
 }
 
