@@ -71,25 +71,42 @@ TEST(MarkdownTest, ADocumentKeepsItsFormWithHostileContent) {
   Document document{.title = "Title"};
   document.sections.push_back(
       {.title = Sentence("Of ").Name("a*\nb"),
-       .blocks = {Grid{.header = {"x|y", "n"}, .rows = {{"1\n2", ""}}}, Picture{"a]b", "c.svg"}, Evidence{{{"label\n; DROP", "SELECT \"```\" FROM \"</details>\""}}}}});
+       .blocks = {Grid{.header = {"x|y", "n"}, .rows = {{"1\n2", ""}}}, Picture{"a]b", "c.svg"},
+                  Evidence{{{"label\n; DROP", "SELECT \"```\" FROM \"</details>\""}}}}});
   document.sections.push_back({.title = "Empty"});
   EXPECT_EQ(Render(document),
             "# Title\n"
             "\n## Of **a\\* b**\n"
             "\n| x\\|y | n |\n| --- | ---: |\n| 1 2 |   |\n"
             "\n![a\\]b](c.svg)\n"
-            "\n<details><summary>SQL</summary>\n\n````sql\n-- label ; DROP\nSELECT \"```\" FROM \"</details>\";\n````\n\n</details>\n");
+            "\n<details><summary>SQL</summary>\n\n````sql\n-- label ; DROP\nSELECT \"```\" FROM "
+            "\"</details>\";\n````\n\n</details>\n");
 }
 
 // --- Analysis ---
 
-json Profile(std::string_view name, std::string_view type, int64_t count, int64_t distinct, json min, json max) {
-  return {{"name", name}, {"type", type}, {"count", count}, {"missing", 100 - count}, {"distinct", distinct}, {"min", std::move(min)}, {"max", std::move(max)},
-          {"mean", 10.5}, {"stddev", 2}, {"q1", 9}, {"median", 10}, {"q3", 12}, {"top", json::array({{{"value", 1}, {"count", 5}}})}, {"histogram", json::array()},
-          {"outliers", {{"low", 4.5}, {"high", 16.5}, {"count", 3}}}, {"sql", {{"counts", "SELECT 1"}}}};
+json Profile(std::string_view name, std::string_view type, int64_t count, int64_t distinct,
+             json min, json max) {
+  return {{"name", name},
+          {"type", type},
+          {"count", count},
+          {"missing", 100 - count},
+          {"distinct", distinct},
+          {"min", std::move(min)},
+          {"max", std::move(max)},
+          {"mean", 10.5},
+          {"stddev", 2},
+          {"q1", 9},
+          {"median", 10},
+          {"q3", 12},
+          {"top", json::array({{{"value", 1}, {"count", 5}}})},
+          {"histogram", json::array()},
+          {"outliers", {{"low", 4.5}, {"high", 16.5}, {"count", 3}}},
+          {"sql", {{"counts", "SELECT 1"}}}};
 }
 
-Column MakeColumn(std::string_view name, std::string_view type, int64_t count, int64_t distinct, json min = 1, json max = 99) {
+Column MakeColumn(std::string_view name, std::string_view type, int64_t count, int64_t distinct,
+                  json min = 1, json max = 99) {
   Column column{.name = std::string(name), .type = std::string(type)};
   TakeProfile(Profile(name, type, count, distinct, std::move(min), std::move(max)), 100, column);
   return column;
@@ -99,11 +116,11 @@ TEST(AnalysisTest, AColumnsRoleIsFoundByWhatItHolds) {
   const std::pair<Column, Role> cases[] = {
       {MakeColumn("price", "real", 100, 80), Role::kMeasure},
       {MakeColumn("age", "integer", 100, 40), Role::kMeasure},
-      {MakeColumn("row", "integer", 100, 100, 1, 100), Role::kIdentifier},       // Numbers the rows.
+      {MakeColumn("row", "integer", 100, 100, 1, 100), Role::kIdentifier},  // Numbers the rows.
       {MakeColumn("customer_id", "integer", 100, 70, 5, 90000), Role::kIdentifier},
       {MakeColumn("zip", "integer", 100, 20, 10000, 99999), Role::kCategory},
       {MakeColumn("orderYear", "integer", 100, 12, 2001, 2012), Role::kTime},
-      {MakeColumn("year", "integer", 100, 50, 1, 99), Role::kMeasure},           // No calendar's.
+      {MakeColumn("year", "integer", 100, 50, 1, 99), Role::kMeasure},  // No calendar's.
       {MakeColumn("flag", "integer", 100, 2, 0, 1), Role::kCategory},
       {MakeColumn("active", "boolean", 100, 2, 0, 1), Role::kCategory},
       {MakeColumn("day", "date", 100, 90, "2020-01-01", "2020-12-31"), Role::kTime},
@@ -126,8 +143,10 @@ TEST(AnalysisTest, NamesAndNumbersAreQuotedForSql) {
 
 Table Orders() {
   Table table{.name = "orders", .rows = 1000};
-  table.columns = {MakeColumn("price \"net\"", "real", 100, 80), MakeColumn("weight", "real", 100, 80), MakeColumn("region", "text", 100, 5, "a", "z"),
-                   MakeColumn("kind", "text", 100, 3, "a", "z"), MakeColumn("day", "date", 100, 90, "2019-02-20", "2022-12-31")};
+  table.columns = {
+      MakeColumn("price \"net\"", "real", 100, 80), MakeColumn("weight", "real", 100, 80),
+      MakeColumn("region", "text", 100, 5, "a", "z"), MakeColumn("kind", "text", 100, 3, "a", "z"),
+      MakeColumn("day", "date", 100, 90, "2019-02-20", "2022-12-31")};
   return table;
 }
 
@@ -137,16 +156,22 @@ TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
   Table plain = table;
   plain.columns[3].mean = 10.5;
   plain.columns[3].outliers.reset();
-  EXPECT_EQ(SketchQuery(table, {2}, 1), "SELECT count(DISTINCT \"region\"), count(\"region\"), max(length(\"region\")) FROM \"orders\"");
+  EXPECT_EQ(SketchQuery(table, {2}, 1),
+            "SELECT count(DISTINCT \"region\"), count(\"region\"), max(length(\"region\")) FROM "
+            "\"orders\"");
   EXPECT_EQ(CorrelationSurvey(plain, {3, 1}, 7),
             "SELECT avg((\"kind\" - 10.5)), avg((\"kind\" - 10.5) * (\"kind\" - 10.5)), "
-            "avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0)), avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)), "
-            "avg((\"kind\" - 10.5) * (\"weight\" - 10.5)), avg((\"kind\" - 10.5) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)) FROM \"orders\" WHERE rowid % 7 = 0");
+            "avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0)), avg(min(max((\"weight\" - 10.5), "
+            "(-6.0)), 6.0) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)), "
+            "avg((\"kind\" - 10.5) * (\"weight\" - 10.5)), avg((\"kind\" - 10.5) * "
+            "min(max((\"weight\" - 10.5), (-6.0)), 6.0)) FROM \"orders\" WHERE rowid % 7 = 0");
   EXPECT_EQ(BreakdownQuery(table, 2, {1}, 10),
-            "SELECT \"region\" AS value, count(*) AS n, 1.0 * count(*) / 1000 AS share, avg(\"weight\") AS \"mean of weight\" FROM \"orders\" "
+            "SELECT \"region\" AS value, count(*) AS n, 1.0 * count(*) / 1000 AS share, "
+            "avg(\"weight\") AS \"mean of weight\" FROM \"orders\" "
             "WHERE \"region\" IS NOT NULL GROUP BY \"region\" ORDER BY n DESC, value LIMIT 10");
   EXPECT_EQ(TrendQuery(table, 4, Period::kMonth, {}),
-            "SELECT substr(\"day\", 1, 7) AS period, count(*) AS n FROM \"orders\" WHERE \"day\" IS NOT NULL GROUP BY period ORDER BY period LIMIT 1000");
+            "SELECT substr(\"day\", 1, 7) AS period, count(*) AS n FROM \"orders\" WHERE \"day\" "
+            "IS NOT NULL GROUP BY period ORDER BY period LIMIT 1000");
   // A column that hides the row's number.
   Table hiding = table;
   hiding.columns.push_back({.name = "ROWID", .type = "text"});
@@ -156,7 +181,9 @@ TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
 }
 
 TEST(AnalysisTest, TheStrongestPairsAreChosenWithoutOneColumnTakingAll) {
-  const std::vector<Pair> chosen = Strongest({{0, 1, 0.5}, {0, 2, 0.9}, {0, 3, 0.8}, {1, 2, 0.3}, {4, 5, 0.05}}, /*limit=*/3, /*least=*/0.1, /*per_column=*/2);
+  const std::vector<Pair> chosen =
+      Strongest({{0, 1, 0.5}, {0, 2, 0.9}, {0, 3, 0.8}, {1, 2, 0.3}, {4, 5, 0.05}}, /*limit=*/3,
+                /*least=*/0.1, /*per_column=*/2);
   ASSERT_EQ(chosen.size(), 3u);
   EXPECT_EQ(chosen[0].b, 2u);
   EXPECT_EQ(chosen[1].b, 3u);
@@ -175,7 +202,8 @@ TEST(AnalysisTest, PeriodsThatTheDataCoverInPartAreNoPartOfATrend) {
   EXPECT_EQ(trend.periods[trend.last], "2022");
   std::string first_year;
   std::string last_year;
-  EXPECT_THAT(SeasonQuery(table, 4, &first_year, &last_year), HasSubstr("BETWEEN '2020' AND '2022'"));
+  EXPECT_THAT(SeasonQuery(table, 4, &first_year, &last_year),
+              HasSubstr("BETWEEN '2020' AND '2022'"));
   // One date a year: each stands for its whole year.
   Table yearly = table;
   yearly.columns[4].distinct = 4;
@@ -192,8 +220,10 @@ struct QuestionCase {
 
 TEST(QuestionTest, ColumnsAreFoundByTheWordsOfTheirNames) {
   std::vector<Column> columns;
-  for (const std::string_view name : {"Flight Date", "Wildlife Species", "Cost Other", "Cost Repair", "Cost Total $", "Speed IAS in knots", "petalLength", "Origin State",
-                                      "Temperature", "Time of day", "count"}) {
+  for (const std::string_view name :
+       {"Flight Date", "Wildlife Species", "Cost Other", "Cost Repair", "Cost Total $",
+        "Speed IAS in knots", "petalLength", "Origin State", "Temperature", "Time of day",
+        "count"}) {
     columns.push_back({.name = std::string(name), .type = "text"});
   }
   const QuestionCase cases[] = {
@@ -256,10 +286,24 @@ TEST(QuestionTest, TheAnswerFollowsFromTheColumnsRoles) {
 // --- The report ---
 
 Analysis Sample() {
-  Analysis analysis{.file = "data/orders.csv", .agent = "analyst 1.0.0", .day = "2026-03-01", .table = Orders()};
-  analysis.correlations = {{.a = 0, .b = 1, .count = 1000, .r = 0.42, .slope = 2, .inner_count = 1000, .inner_r = 0.42, .sql = "SELECT 'r'"}};
-  analysis.effects = {{.category = 2, .outcome = 1, .count = 1000, .group_count = 2, .eta_squared = 0.81,
-                       .groups = {{"<b>West</b>", 400, 20, 8000}, {"East", 600, 10, 6000}}, .least_count = 10, .sql = "SELECT 'eta'"}};
+  Analysis analysis{
+      .file = "data/orders.csv", .agent = "analyst 1.0.0", .day = "2026-03-01", .table = Orders()};
+  analysis.correlations = {{.a = 0,
+                            .b = 1,
+                            .count = 1000,
+                            .r = 0.42,
+                            .slope = 2,
+                            .inner_count = 1000,
+                            .inner_r = 0.42,
+                            .sql = "SELECT 'r'"}};
+  analysis.effects = {{.category = 2,
+                       .outcome = 1,
+                       .count = 1000,
+                       .group_count = 2,
+                       .eta_squared = 0.81,
+                       .groups = {{"<b>West</b>", 400, 20, 8000}, {"East", 600, 10, 6000}},
+                       .least_count = 10,
+                       .sql = "SELECT 'eta'"}};
   analysis.pairs_compared = 5;
   return analysis;
 }
@@ -271,7 +315,9 @@ TEST(ReportTest, FindingsComeByStrength) {
   ASSERT_GE(findings.size(), 3u);
   EXPECT_EQ(findings[0].kind, "effect");
   EXPECT_EQ(findings[0].text.Plain(),
-            "weight differs by region: from 10 on average for \xE2\x80\x9C" "East\xE2\x80\x9D (n = 600) to 20 for \xE2\x80\x9C<b>West</b>\xE2\x80\x9D (n = 400); the groups explain "
+            "weight differs by region: from 10 on average for \xE2\x80\x9C"
+            "East\xE2\x80\x9D (n = 600) to 20 for \xE2\x80\x9C<b>West</b>\xE2\x80\x9D (n = 400); "
+            "the groups explain "
             "81.0% of its variance.");
   for (size_t i = 1; i < findings.size(); ++i) {
     EXPECT_GE(findings[i - 1].strength, findings[i].strength);
@@ -282,9 +328,12 @@ TEST(ReportTest, AReportHasItsSectionsInOrderWithTheSqlOfEach) {
   const Analysis analysis = Sample();
   const std::string report = ComposeReport(analysis, FindFindings(analysis));
   size_t at = 0;
-  for (const std::string_view part : {"# What the data say: data/orders.csv", "1,000 rows and 5 columns", "## Findings", "1. **weight** differs by **region**", "## Overview", "## Columns",
-                                      "## Missing values", "## Outliers and spread", "## Relations", "| price \"net\" | weight | 1,000 | 0.420 |", "SELECT 'r';",
-                                      "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## How far this goes", "5 pairs of columns"}) {
+  for (const std::string_view part :
+       {"# What the data say: data/orders.csv", "1,000 rows and 5 columns", "## Findings",
+        "1. **weight** differs by **region**", "## Overview", "## Columns", "## Missing values",
+        "## Outliers and spread", "## Relations", "| price \"net\" | weight | 1,000 | 0.420 |",
+        "SELECT 'r';", "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## How far this goes",
+        "5 pairs of columns"}) {
     const size_t found = report.find(part, at);
     ASSERT_NE(found, std::string::npos) << part << " after " << report.substr(0, at);
     at = found;
@@ -298,9 +347,12 @@ TEST(ReportTest, ARelationThatAFewRowsMakeIsSaidToBeOne) {
   analysis.correlations[0].inner_r = 0.01;
   analysis.correlations[0].inner_count = 990;
   const std::vector<Finding> findings = FindFindings(analysis);
-  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) { return finding.kind == "correlation"; });
+  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.kind == "correlation";
+  });
   ASSERT_NE(relation, findings.end());
-  EXPECT_THAT(relation->text.Plain(), HasSubstr("but 0.01 without the rows that have an outlier in either"));
+  EXPECT_THAT(relation->text.Plain(),
+              HasSubstr("but 0.01 without the rows that have an outlier in either"));
   EXPECT_LT(relation->strength, 0.3);
 }
 
@@ -310,9 +362,12 @@ TEST(ReportTest, ARelationThatAFewRowsHideIsFound) {
   analysis.correlations[0].inner_r = 0.9;
   analysis.correlations[0].inner_count = 990;
   const std::vector<Finding> findings = FindFindings(analysis);
-  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) { return finding.kind == "correlation"; });
+  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.kind == "correlation";
+  });
   ASSERT_NE(relation, findings.end());
-  EXPECT_THAT(relation->text.Plain(), HasSubstr("left out: r = 0.90 over 990 rows. With them it is 0.02."));
+  EXPECT_THAT(relation->text.Plain(),
+              HasSubstr("left out: r = 0.90 over 990 rows. With them it is 0.02."));
   EXPECT_GT(relation->strength, 0.7);
 }
 
@@ -328,17 +383,23 @@ TEST(ReportTest, AGroupThatCarriesMuchOfASumIsNamed) {
   EXPECT_THAT(findings, ::testing::Contains(::testing::Field(&Finding::kind, "share")));
   for (const Finding& finding : findings) {
     if (finding.kind == "share") {
-      EXPECT_EQ(finding.text.Plain(), "\xE2\x80\x9C" "East\xE2\x80\x9D stands in 10.0% of the rows as region and carries 71.4% of the sum of cost: 10,000 of 14,000.");
+      EXPECT_EQ(finding.text.Plain(),
+                "\xE2\x80\x9C"
+                "East\xE2\x80\x9D stands in 10.0% of the rows as region and carries 71.4% of the "
+                "sum of cost: 10,000 of 14,000.");
     }
   }
 }
 
 TEST(ReportTest, AnEmptyTableHasAShortReport) {
-  Analysis analysis{.file = "x.csv", .table = {.name = "x", .rows = 0, .columns = {{.name = "a"}, {.name = "b"}}}};
+  Analysis analysis{.file = "x.csv",
+                    .table = {.name = "x", .rows = 0, .columns = {{.name = "a"}, {.name = "b"}}}};
   const std::vector<Finding> findings = FindFindings(analysis);
   EXPECT_THAT(findings, IsEmpty());
   EXPECT_EQ(ComposeSummary(analysis, findings), "The file has 2 columns and no rows.");
-  EXPECT_THAT(ComposeReport(analysis, findings), AllOf(StartsWith("# What the data say: x.csv"), HasSubstr("there is nothing to find"), Not(HasSubstr("## Missing"))));
+  EXPECT_THAT(ComposeReport(analysis, findings),
+              AllOf(StartsWith("# What the data say: x.csv"), HasSubstr("there is nothing to find"),
+                    Not(HasSubstr("## Missing"))));
 }
 
 }  // namespace

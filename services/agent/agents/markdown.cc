@@ -23,7 +23,11 @@ constexpr std::string_view kEllipsis = "\xE2\x80\xA6";
 size_t CharacterLength(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(at);
-  const size_t length = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  const size_t length = first < 0x80                    ? 1
+                        : first >= 0xC2 && first < 0xE0 ? 2
+                        : first >= 0xE0 && first < 0xF0 ? 3
+                        : first >= 0xF0 && first < 0xF5 ? 4
+                                                        : 0;
   if (length == 0 || at + length > text.size()) {
     return 0;
   }
@@ -37,10 +41,11 @@ size_t CharacterLength(std::string_view text, size_t at) {
 
 // What makes the text around it run the other way, or breaks lines where one would not see it.
 bool IsInvisibleControl(std::string_view character) {
-  return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9" ||            // Line and paragraph separator.
-         (character >= "\xE2\x80\xAA" && character <= "\xE2\x80\xAE") ||          // Embedding and override.
-         (character >= "\xE2\x81\xA6" && character <= "\xE2\x81\xA9") ||          // Isolates.
-         (character >= "\xC2\x80" && character <= "\xC2\x9F");                    // C1.
+  return character == "\xE2\x80\xA8" ||
+         character == "\xE2\x80\xA9" ||  // Line and paragraph separator.
+         (character >= "\xE2\x80\xAA" && character <= "\xE2\x80\xAE") ||  // Embedding and override.
+         (character >= "\xE2\x81\xA6" && character <= "\xE2\x81\xA9") ||  // Isolates.
+         (character >= "\xC2\x80" && character <= "\xC2\x9F");            // C1.
 }
 
 // On one line, without controls, at most so many characters.
@@ -55,7 +60,8 @@ std::string Clean(std::string_view text, size_t max_length) {
     const std::string_view character = text.substr(i, std::max<size_t>(length, 1));
     if (length == 1 && absl::ascii_isspace(static_cast<unsigned char>(character[0]))) {
       clean += ' ';
-    } else if (length == 0 || absl::ascii_iscntrl(static_cast<unsigned char>(character[0])) || IsInvisibleControl(character)) {
+    } else if (length == 0 || absl::ascii_iscntrl(static_cast<unsigned char>(character[0])) ||
+               IsInvisibleControl(character)) {
       absl::StrAppend(&clean, kReplacement);
     } else {
       absl::StrAppend(&clean, character);
@@ -80,7 +86,9 @@ class Renderer {
   void operator()(const Bullets& bullets) {
     std::string lines;
     for (size_t i = 0; i < bullets.items.size(); ++i) {
-      absl::StrAppend(&lines, i == 0 ? "" : "\n", bullets.numbered ? absl::StrCat(i + 1, ". ") : "- ", bullets.items[i].Markdown());
+      absl::StrAppend(&lines, i == 0 ? "" : "\n",
+                      bullets.numbered ? absl::StrCat(i + 1, ". ") : "- ",
+                      bullets.items[i].Markdown());
     }
     Add(lines);
   }
@@ -104,7 +112,9 @@ class Renderer {
   }
 
   // The file's name is our own.
-  void operator()(const Picture& picture) { Add(absl::StrCat("![", EscapeMarkdown(picture.title), "](", picture.file, ")")); }
+  void operator()(const Picture& picture) {
+    Add(absl::StrCat("![", EscapeMarkdown(picture.title), "](", picture.file, ")"));
+  }
 
   void operator()(const Evidence& evidence) {
     if (evidence.statements.empty()) {
@@ -112,7 +122,8 @@ class Renderer {
     }
     std::string code;
     for (const Statement& statement : evidence.statements) {
-      absl::StrAppend(&code, code.empty() ? "" : "\n", "-- ", Clean(statement.label, 200), "\n", statement.sql, ";\n");
+      absl::StrAppend(&code, code.empty() ? "" : "\n", "-- ", Clean(statement.label, 200), "\n",
+                      statement.sql, ";\n");
     }
     // A fence is ended by one that is as long: longer than any in the code.
     size_t longest = 0;
@@ -122,11 +133,14 @@ class Renderer {
       longest = std::max(longest, run);
     }
     const std::string fence(std::max<size_t>(3, longest + 1), '`');
-    Add(absl::StrCat("<details><summary>SQL</summary>\n\n", fence, "sql\n", code, fence, "\n\n</details>"));
+    Add(absl::StrCat("<details><summary>SQL</summary>\n\n", fence, "sql\n", code, fence,
+                     "\n\n</details>"));
   }
 
   std::string Take() { return std::move(text_); }
-  void Add(std::string_view block) { absl::StrAppend(&text_, text_.empty() ? "" : "\n", block, "\n"); }
+  void Add(std::string_view block) {
+    absl::StrAppend(&text_, text_.empty() ? "" : "\n", block, "\n");
+  }
 
  private:
   std::string text_;
@@ -139,7 +153,8 @@ std::string EscapeMarkdown(std::string_view text, size_t max_length) {
   std::string escaped;
   for (size_t i = 0; i < clean.size(); ++i) {
     const char c = clean[i];
-    const bool inside_word = i > 0 && i + 1 < clean.size() && absl::ascii_isalnum(static_cast<unsigned char>(clean[i - 1])) &&
+    const bool inside_word = i > 0 && i + 1 < clean.size() &&
+                             absl::ascii_isalnum(static_cast<unsigned char>(clean[i - 1])) &&
                              absl::ascii_isalnum(static_cast<unsigned char>(clean[i + 1]));
     switch (c) {
       case '&':
@@ -158,7 +173,10 @@ std::string EscapeMarkdown(std::string_view text, size_t max_length) {
         absl::StrAppend(&escaped, clean.compare(i, 3, "://") == 0 ? "\\:" : ":");
         break;
       case '.':
-        absl::StrAppend(&escaped, i >= 3 && absl::EqualsIgnoreCase(std::string_view(clean).substr(i - 3, 3), "www") ? "\\." : ".");
+        absl::StrAppend(&escaped, i >= 3 && absl::EqualsIgnoreCase(
+                                                std::string_view(clean).substr(i - 3, 3), "www")
+                                      ? "\\."
+                                      : ".");
         break;
       case '\\':
       case '`':

@@ -1,5 +1,5 @@
-// A document made of the report's own words and of names and values out of the data, which are kept apart: whatever stands in the data, it cannot act
-// as Markdown or HTML. Pure.
+// A document made of the report's own words and of names and values out of the data, which are kept
+// apart: whatever stands in the data, it cannot act as Markdown or HTML. Pure.
 #ifndef SERVICES_AGENT_AGENTS_MARKDOWN_H_
 #define SERVICES_AGENT_AGENTS_MARKDOWN_H_
 
@@ -12,13 +12,14 @@
 
 namespace bulkhead::agent::analyst {
 
-// `text` so that CommonMark, with GitHub's extensions, shows it as it is, on one line, at most `max_length` characters long. Characters of control are
-// shown as U+FFFD.
+// `text` so that CommonMark, with GitHub's extensions, shows it as it is, on one line, at most
+// `max_length` characters long. Characters of control are shown as U+FFFD.
 std::string EscapeMarkdown(std::string_view text, size_t max_length = 80);
 
 // 1234567 -> "1,234,567".
 std::string FormatCount(int64_t count);
-// Three significant digits, but no digit before the point is lost: "1,234,568", "0.0123", "12.3", "1.23e-07".
+// Three significant digits, but no digit before the point is lost: "1,234,568", "0.0123", "12.3",
+// "1.23e-07".
 std::string FormatNumber(double number);
 // 0.1234 -> "12.3%"; what is not nothing, or not all, never looks so: "<0.1%", ">99.9%".
 std::string FormatShare(double share);
@@ -27,7 +28,7 @@ std::string FormatShare(double share);
 class Sentence {
  public:
   Sentence() = default;
-  Sentence(std::string_view words) { Say(words); }  // NOLINT: a sentence is mostly words.
+  Sentence(std::string_view words) { Say(words); }    // NOLINT: a sentence is mostly words.
   Sentence(const std::string& words) { Say(words); }  // NOLINT
   Sentence(const char* words) { Say(words); }         // NOLINT
 
@@ -61,7 +62,7 @@ struct Bullets {
 struct Grid {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // Plain text.
-  size_t text_columns = 1;                     // The first ones; the others are numbers, and stand to the right.
+  size_t text_columns = 1;  // The first ones; the others are numbers, and stand to the right.
 };
 
 struct Picture {

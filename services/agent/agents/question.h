@@ -1,4 +1,5 @@
-// Which columns a question in plain words is about, and what it wants to know of them. No language model: words are compared. Pure.
+// Which columns a question in plain words is about, and what it wants to know of them. No language
+// model: words are compared. Pure.
 #ifndef SERVICES_AGENT_AGENTS_QUESTION_H_
 #define SERVICES_AGENT_AGENTS_QUESTION_H_
 
@@ -35,7 +36,8 @@ struct Question {
   std::vector<std::string> rest;
 };
 
-// Names are compared by their words, in any case, in singular or plural, abbreviated ("temp"), with a slip ("temperture"), or written as one ("petallength").
+// Names are compared by their words, in any case, in singular or plural, abbreviated ("temp"), with
+// a slip ("temperture"), or written as one ("petallength").
 Question MatchQuestion(std::string_view text, const std::vector<Column>& columns);
 
 // Takes the columns of whose most frequent values the question names one: "in Texas".
@@ -59,7 +61,8 @@ struct AnswerPart {
 };
 
 // At most four. `main_time` is the column that "over time" means.
-std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table, std::optional<size_t> main_time);
+std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table,
+                                   std::optional<size_t> main_time);
 
 }  // namespace bulkhead::agent::analyst
 

@@ -1,5 +1,5 @@
-// From what the analyst has computed to what a reader gets: the findings in order of strength, the charts, the report. Pure: the same analysis gives the same
-// bytes.
+// From what the analyst has computed to what a reader gets: the findings in order of strength, the
+// charts, the report. Pure: the same analysis gives the same bytes.
 #ifndef SERVICES_AGENT_AGENTS_REPORT_H_
 #define SERVICES_AGENT_AGENTS_REPORT_H_
 
@@ -76,7 +76,8 @@ struct Analysis {
 };
 
 struct Finding {
-  std::string kind;  // "answer", "correlation", "effect", "association", "trend", "season", "share", "concentration", "outliers", "missing", "repeated_rows"
+  std::string kind;  // "answer", "correlation", "effect", "association", "trend", "season",
+                     // "share", "concentration", "outliers", "missing", "repeated_rows"
   Sentence text;
   double strength = 0;  // 0 to 1, comparable between kinds.
   std::vector<std::string> columns;
