@@ -1,16 +1,20 @@
-// How to write an agent in C++: derive from Agent, tell the world through RunContext, return an Answer. docs/agents.md is the guide.
+// How to write an agent in C++: derive from Agent, tell the world through RunContext, return an
+// Answer. docs/agents.md is the guide.
 //
 //   class Counter final : public Agent {
-//     Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const nlohmann::json& input) override {
+//     Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const nlohmann::json& input) override
+//     {
 //       co_await run.Think("Counting the rows");
-//       CO_ASSIGN_OR_RETURN(nlohmann::json table, co_await run.CallTool("table.load", {{"file", input.at("file")}}));
-//       co_return Answer{.summary = absl::StrCat(table.at("rows").get<int64_t>(), " rows")};
+//       CO_ASSIGN_OR_RETURN(nlohmann::json table, co_await run.CallTool("table.load", {{"file",
+//       input.at("file")}})); co_return Answer{.summary =
+//       absl::StrCat(table.at("rows").get<int64_t>(), " rows")};
 //     }
 //   };
 //
-// The engine is durable: after a crash Run begins again from its top, and each operation of RunContext that had a result gives the same
-// one without being done again. So everything that may differ between two executions (time, chance, ids, the world) goes through RunContext;
-// the code between is free of it.
+// The engine is durable: after a crash Run begins again from its top, and each operation of
+// RunContext that had a result gives the same one without being done again. So everything that may
+// differ between two executions (time, chance, ids, the world) goes through RunContext; the code
+// between is free of it.
 #ifndef SERVICES_AGENT_AGENT_H_
 #define SERVICES_AGENT_AGENT_H_
 
@@ -48,7 +52,8 @@ struct AgentSpec {
   std::string name;         // 3 to 64 of [a-z0-9._-], as "analyst".
   std::string version;      // Of the code, as "1.0.0". Part of each run's record.
   std::string description;  // For people and for other agents.
-  // JSON Schema 2020-12 of the input, as JSON text. Runs with another input are refused before they start.
+  // JSON Schema 2020-12 of the input, as JSON text. Runs with another input are refused before they
+  // start.
   std::string input_schema = R"({"type": "object"})";
 };
 
@@ -57,8 +62,9 @@ class Agent {
  public:
   virtual ~Agent() = default;
 
-  // Runs to the end. An error fails the run with its reason; an exception fails it with AGENT_THREW. `run` and `input` live as long as the coroutine.
-  // All of it, parallel branches included, executes on one strand: no locks are needed.
+  // Runs to the end. An error fails the run with its reason; an exception fails it with
+  // AGENT_THREW. `run` and `input` live as long as the coroutine. All of it, parallel branches
+  // included, executes on one strand: no locks are needed.
   virtual Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const nlohmann::json& input) = 0;
 };
 
@@ -75,10 +81,10 @@ AgentFactory FactoryOf(AgentSpec spec) {
 
 // A question to the run's user before something is done.
 struct ApprovalRequest {
-  std::string question;                                       // For people.
-  std::string tool;                                           // What would be called, or "".
-  nlohmann::json arguments = nlohmann::json::object();        // With what.
-  absl::Duration expires_after = absl::Hours(24);             // Then it counts as denied.
+  std::string question;                                 // For people.
+  std::string tool;                                     // What would be called, or "".
+  nlohmann::json arguments = nlohmann::json::object();  // With what.
+  absl::Duration expires_after = absl::Hours(24);       // Then it counts as denied.
 };
 
 struct ApprovalDecision {
@@ -92,11 +98,14 @@ struct ParallelOptions {
   int max_parallel = 8;
 };
 
-// The agent's way to the world. Every operation is a command with a place in the run's journal, in program order; commands inside All have the place of their
-// branch, whatever order the branches finish in. A replay that asks for another command than the journal has fails the run with NONDETERMINISTIC_AGENT.
+// The agent's way to the world. Every operation is a command with a place in the run's journal, in
+// program order; commands inside All have the place of their branch, whatever order the branches
+// finish in. A replay that asks for another command than the journal has fails the run with
+// NONDETERMINISTIC_AGENT.
 //
-// When the run is cancelled or its time is over, operations that wait return CANCELLED `RUN_CANCELLED` or DEADLINE_EXCEEDED `RUN_TIMED_OUT`; the agent should
-// return then. One that doesn't is cut off after a grace: its next operation never resumes.
+// When the run is cancelled or its time is over, operations that wait return CANCELLED
+// `RUN_CANCELLED` or DEADLINE_EXCEEDED `RUN_TIMED_OUT`; the agent should return then. One that
+// doesn't is cut off after a grace: its next operation never resumes.
 class RunContext {
  public:
   virtual ~RunContext() = default;
@@ -104,11 +113,13 @@ class RunContext {
   // Says what the agent is about to do: an event for those who watch.
   virtual Awaitable<void> Think(std::string text) = 0;
 
-  // Calls a tool ("table.load") as the run's user and waits for its output. The tool's own error comes back as it is.
-  virtual Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool, nlohmann::json input) = 0;
+  // Calls a tool ("table.load") as the run's user and waits for its output. The tool's own error
+  // comes back as it is.
+  virtual Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool,
+                                                             nlohmann::json input) = 0;
 
-  // The same, typed: T has `static constexpr std::string_view kTool`, `nlohmann::json ToJson() const`, and a `Result` with
-  // `static absl::StatusOr<Result> FromJson(const nlohmann::json&)`.
+  // The same, typed: T has `static constexpr std::string_view kTool`, `nlohmann::json ToJson()
+  // const`, and a `Result` with `static absl::StatusOr<Result> FromJson(const nlohmann::json&)`.
   template <typename T>
   Awaitable<absl::StatusOr<typename T::Result>> Call(const T& call) {
     return Typed<T>(CallTool(std::string(T::kTool), call.ToJson()));
@@ -125,9 +136,11 @@ class RunContext {
   // Waits, durably, until the run's user has decided or the request has expired.
   virtual Awaitable<absl::StatusOr<ApprovalDecision>> RequestApproval(ApprovalRequest request) = 0;
 
-  // Runs `fn` for each item, at most max_parallel at once, and gives the results in the items' order; the first error in that order if there is one, after all
-  // have ended. `fn` is `(const Item&)` or `(RunContext& branch, const Item&)` -> Awaitable<absl::StatusOr<T>>. The first form may return one operation of this
-  // context; a branch of several operations takes the second form and uses `branch`. `items` outlives the call.
+  // Runs `fn` for each item, at most max_parallel at once, and gives the results in the items'
+  // order; the first error in that order if there is one, after all have ended. `fn` is `(const
+  // Item&)` or `(RunContext& branch, const Item&)` -> Awaitable<absl::StatusOr<T>>. The first form
+  // may return one operation of this context; a branch of several operations takes the second form
+  // and uses `branch`. `items` outlives the call.
   template <typename Items, typename Fn>
   auto All(const Items& items, Fn fn, ParallelOptions options = {}) {
     return FirstError(AllSettled(items, std::move(fn), options));
@@ -148,12 +161,14 @@ class RunContext {
   // A branch of a group; it is called once, with the context of the branch.
   using Branch = absl::AnyInvocable<Awaitable<void>(RunContext&)>;
 
-  // Makes this context refuse operations, but those that `make` asks for itself, until the group has ended. Internal to All.
+  // Makes this context refuse operations, but those that `make` asks for itself, until the group
+  // has ended. Internal to All.
   virtual Awaitable<void> RunGroup(std::vector<Branch> branches, int max_parallel) = 0;
 
  private:
   template <typename T>
-  static Awaitable<absl::StatusOr<typename T::Result>> Typed(Awaitable<absl::StatusOr<nlohmann::json>> call) {
+  static Awaitable<absl::StatusOr<typename T::Result>> Typed(
+      Awaitable<absl::StatusOr<nlohmann::json>> call) {
     absl::StatusOr<nlohmann::json> output = co_await std::move(call);
     if (!output.ok()) {
       co_return output.status();
@@ -162,7 +177,8 @@ class RunContext {
   }
 
   template <typename T>
-  static Awaitable<absl::StatusOr<std::vector<T>>> FirstError(Awaitable<std::vector<absl::StatusOr<T>>> settled) {
+  static Awaitable<absl::StatusOr<std::vector<T>>> FirstError(
+      Awaitable<std::vector<absl::StatusOr<T>>> settled) {
     std::vector<absl::StatusOr<T>> results = co_await std::move(settled);
     std::vector<T> values;
     values.reserve(results.size());
@@ -183,7 +199,8 @@ class RunContext {
   };
 
   template <typename T, typename Items, typename Fn>
-  static Awaitable<std::vector<absl::StatusOr<T>>> Settle(RunContext& run, const Items& items, Fn fn, int max_parallel);
+  static Awaitable<std::vector<absl::StatusOr<T>>> Settle(RunContext& run, const Items& items,
+                                                          Fn fn, int max_parallel);
 };
 
 template <typename Items, typename Fn>
@@ -199,8 +216,8 @@ auto RunContext::AllSettled(const Items& items, Fn fn, ParallelOptions options) 
 }
 
 template <typename T, typename Items, typename Fn>
-Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items, Fn fn,
-                                                             int max_parallel) {
+Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items,
+                                                             Fn fn, int max_parallel) {
   using Item = std::decay_t<decltype(*std::begin(items))>;
   std::vector<absl::StatusOr<T>> results;
   std::vector<Branch> branches;
@@ -212,10 +229,12 @@ Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, co
         results[index] = co_await fn(branch, item);
       });
     } else {
-      // Called here, in the items' order: the operation takes its place in the journal now and is carried out later.
-      branches.push_back([&results, index, made = fn(item)](RunContext&) mutable -> Awaitable<void> {
-        results[index] = co_await std::move(made);
-      });
+      // Called here, in the items' order: the operation takes its place in the journal now and is
+      // carried out later.
+      branches.push_back(
+          [&results, index, made = fn(item)](RunContext&) mutable -> Awaitable<void> {
+            results[index] = co_await std::move(made);
+          });
     }
   }
   co_await run.RunGroup(std::move(branches), max_parallel);

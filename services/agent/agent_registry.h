@@ -19,13 +19,15 @@ namespace bulkhead::agent {
 // Immutable, thread-safe; no operation waits for anything.
 class AgentRegistry {
  public:
-  // INVALID_ARGUMENT `AGENT_INVALID` (metadata: every problem): a bad or repeated name, no version, no factory, a bad schema.
+  // INVALID_ARGUMENT `AGENT_INVALID` (metadata: every problem): a bad or repeated name, no version,
+  // no factory, a bad schema.
   static absl::StatusOr<std::unique_ptr<AgentRegistry>> Create(std::vector<AgentFactory> agents);
 
   // NOT_FOUND `AGENT_NOT_FOUND`. The result lives as long as the registry.
   absl::StatusOr<const AgentFactory*> Find(std::string_view name) const;
 
-  // INVALID_ARGUMENT `RUN_INPUT_INVALID` (metadata: every violation by its JSON Pointer), NOT_FOUND `AGENT_NOT_FOUND`.
+  // INVALID_ARGUMENT `RUN_INPUT_INVALID` (metadata: every violation by its JSON Pointer), NOT_FOUND
+  // `AGENT_NOT_FOUND`.
   absl::Status ValidateInput(std::string_view name, const nlohmann::json& input) const;
 
   // By name, those after `after`, at most `limit`.

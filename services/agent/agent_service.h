@@ -1,4 +1,5 @@
-// The agent service: runs, the engine that executes them, the registry of agents, the relay of events to the notifier.
+// The agent service: runs, the engine that executes them, the registry of agents, the relay of
+// events to the notifier.
 #ifndef SERVICES_AGENT_AGENT_SERVICE_H_
 #define SERVICES_AGENT_AGENT_SERVICE_H_
 
@@ -58,9 +59,11 @@ class AgentServer {
     std::function<absl::Status(int64_t)> before_commit;
   };
 
-  // INVALID_ARGUMENT `AGENT_INVALID`, `AGENT_OPTIONS_INVALID`; and what opening the storage may answer.
-  static absl::StatusOr<std::unique_ptr<AgentServer>> Create(Options options, Dependencies dependencies);
-  // Without Shutdown it is a crash: nothing more is written, and the next Start goes on from the journals.
+  // INVALID_ARGUMENT `AGENT_INVALID`, `AGENT_OPTIONS_INVALID`; and what opening the storage may
+  // answer.
+  static absl::StatusOr<std::unique_ptr<AgentServer>> Create(Options options,
+                                                             Dependencies dependencies);
+  // Without Shutdown it is a crash: see Abandon.
   ~AgentServer();
 
   std::vector<grpc::Service*> services();
@@ -68,6 +71,10 @@ class AgentServer {
   absl::Status Start();
   // Lets tool calls end for a moment, hands the rest to the next Start. Idempotent.
   void Shutdown();
+
+  // As a crash: nothing more is written, and the next Start goes on from the journals. Before the
+  // services that runs call are ended, whose errors would else be written down as results.
+  void Abandon();
 
   // Agents' instances that exist; for tests that assert that nothing is left.
   int live_instances() const;

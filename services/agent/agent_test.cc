@@ -1,4 +1,6 @@
 // The engine on a real database, with a clock that stands still and tools that the test scripts.
+#include "services/agent/agent.h"
+
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -14,7 +16,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "services/agent/agent.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/peers.h"
 #include "services/agent/run_engine.h"
@@ -37,25 +38,35 @@ namespace {
 
 using ::bulkhead::testing::HasReason;
 using ::bulkhead::testing::WaitFor;
+using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using nlohmann::json;
 
 constexpr absl::Time kNoon = absl::FromUnixSeconds(1772366400);
 
 TEST(RunStateTest, OnlyTheTablesTransitionsAreAllowed) {
   using enum RunState;
-  const std::set<std::pair<RunState, RunState>> table = {
-      {kPending, kRunning},           {kPending, kFailed},     {kPending, kCancelled},        {kPending, kTimedOut},
-      {kRunning, kAwaitingApproval},  {kRunning, kCancelling}, {kRunning, kSucceeded},        {kRunning, kFailed},
-      {kRunning, kTimedOut},          {kAwaitingApproval, kRunning}, {kAwaitingApproval, kCancelling},
-      {kAwaitingApproval, kFailed},   {kAwaitingApproval, kTimedOut}, {kCancelling, kCancelled}};
+  const std::set<std::pair<RunState, RunState>> table = {{kPending, kRunning},
+                                                         {kPending, kFailed},
+                                                         {kPending, kCancelled},
+                                                         {kPending, kTimedOut},
+                                                         {kRunning, kAwaitingApproval},
+                                                         {kRunning, kCancelling},
+                                                         {kRunning, kSucceeded},
+                                                         {kRunning, kFailed},
+                                                         {kRunning, kTimedOut},
+                                                         {kAwaitingApproval, kRunning},
+                                                         {kAwaitingApproval, kCancelling},
+                                                         {kAwaitingApproval, kFailed},
+                                                         {kAwaitingApproval, kTimedOut},
+                                                         {kCancelling, kCancelled}};
   for (RunState from : kAllRunStates) {
     for (RunState to : kAllRunStates) {
-      EXPECT_EQ(IsAllowed(from, to), table.contains({from, to})) << RunStateName(from) << " -> " << RunStateName(to);
+      EXPECT_EQ(IsAllowed(from, to), table.contains({from, to}))
+          << RunStateName(from) << " -> " << RunStateName(to);
       EXPECT_FALSE(IsTerminal(from) && IsAllowed(from, to));
     }
   }
@@ -90,7 +101,8 @@ class ScriptedTools final : public ToolClient {
 
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity, std::string tool) override {
     if (tool == "missing") {
-      co_return MakeError(absl::StatusCode::kNotFound, "no such tool", {.domain = "bulkhead.tool", .reason = "TOOL_NOT_FOUND"});
+      co_return MakeError(absl::StatusCode::kNotFound, "no such tool",
+                          {.domain = "bulkhead.tool", .reason = "TOOL_NOT_FOUND"});
     }
     co_return tool == "once" ? RepeatPolicy::kAtMostOnce : RepeatPolicy::kIdempotent;
   }
@@ -115,7 +127,8 @@ class ScriptedTools final : public ToolClient {
     --running_;
     CO_RETURN_IF_ERROR(held);
     if (call.tool == "broken") {
-      co_return MakeError(absl::StatusCode::kInvalidArgument, "broken", {.domain = "bulkhead.tool", .reason = "BROKEN"});
+      co_return MakeError(absl::StatusCode::kInvalidArgument, "broken",
+                          {.domain = "bulkhead.tool", .reason = "BROKEN"});
     }
     co_return ToolResult{.output = {{"tool", call.tool}, {"input", call.input}}, .artifacts = {}};
   }
@@ -161,7 +174,9 @@ class ScriptedTools final : public ToolClient {
 
 class NoEvents final : public EventPublisher {
  public:
-  Awaitable<absl::Status> Publish(std::vector<OutboxEntry>, std::stop_token) override { co_return absl::OkStatus(); }
+  Awaitable<absl::Status> Publish(std::vector<OutboxEntry>, std::stop_token) override {
+    co_return absl::OkStatus();
+  }
   void PublishTransient(std::string) override {}
 };
 
@@ -170,7 +185,9 @@ using Script = std::function<Awaitable<absl::StatusOr<Answer>>(RunContext&, cons
 class ScriptAgent final : public Agent {
  public:
   explicit ScriptAgent(Script script) : script_(std::move(script)) {}
-  Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const json& input) override { return script_(run, input); }
+  Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const json& input) override {
+    return script_(run, input);
+  }
 
  private:
   Script script_;
@@ -179,16 +196,20 @@ class ScriptAgent final : public Agent {
 class EngineTest : public ::testing::Test {
  protected:
   // Begins, or begins again on the same data.
-  void Open(Script script, std::function<absl::Status(int64_t)> before_commit = nullptr, RunEngine::Options options = {}) {
+  void Open(Script script, std::function<absl::Status(int64_t)> before_commit = nullptr,
+            RunEngine::Options options = {}) {
     Close();
     auto database = storage::Database::Open({.path = dir_->File("agent.db"),
                                              .migrations = {kRunTables},
                                              .durable = false,
                                              .before_commit = std::move(before_commit)});
     ASSERT_OK(database);
-    store_ = std::make_unique<RunStore>(std::shared_ptr<storage::Database>(*std::move(database)), [] {});
-    auto registry = AgentRegistry::Create({{.spec = {.name = "script", .version = "1"},
-                                            .make = [script] { return std::make_unique<ScriptAgent>(script); }}});
+    store_ =
+        std::make_unique<RunStore>(std::shared_ptr<storage::Database>(*std::move(database)), [] {});
+    auto registry =
+        AgentRegistry::Create({{.spec = {.name = "script", .version = "1"}, .make = [script] {
+                                  return std::make_unique<ScriptAgent>(script);
+                                }}});
     ASSERT_OK(registry);
     registry_ = *std::move(registry);
     engine_ = RunEngine::Create(options, {.execution = {.clock = &clock_,
@@ -217,8 +238,9 @@ class EngineTest : public ::testing::Test {
 
   void TearDown() override { Close(); }
 
-  absl::StatusOr<RunRecord> Create(std::string id = "run-1", absl::Duration timeout = absl::Hours(1), int max_unfinished = 100,
-                                   std::string request_id = "") {
+  absl::StatusOr<RunRecord> Create(std::string id = "run-1",
+                                   absl::Duration timeout = absl::Hours(1),
+                                   int max_unfinished = 100, std::string request_id = "") {
     RunRecord run;
     run.id = std::move(id);
     run.agent = "script";
@@ -248,14 +270,18 @@ class EngineTest : public ::testing::Test {
   }
 
   void Cancel() {
-    auto cancelled = BlockOn(*executor_, store_->For("ada").Cancel("run-1", "enough", clock_.Now()));
+    auto cancelled =
+        BlockOn(*executor_, store_->For("ada").Cancel("run-1", "enough", clock_.Now()));
     ASSERT_OK(cancelled);
     engine_->Cancel(*cancelled);
   }
 
-  void Await(std::function<bool()> condition, std::string_view what) { ASSERT_OK(WaitFor(condition, what)); }
+  void Await(std::function<bool()> condition, std::string_view what) {
+    ASSERT_OK(WaitFor(condition, what));
+  }
 
-  // Of run-1, with all that must hold for every run: numbered 1, 2, 3..., ids of their own, tool calls in pairs, one terminal event at the end.
+  // Of run-1, with all that must hold for every run: numbered 1, 2, 3..., ids of their own, tool
+  // calls in pairs, one terminal event at the end.
   std::vector<std::string> Types() {
     std::vector<std::string> types;
     std::set<std::string> ids;
@@ -314,12 +340,14 @@ Awaitable<absl::StatusOr<Answer>> Rich(RunContext& run, const json&) {
   CO_ASSIGN_OR_RETURN(std::vector<json> parallel, co_await run.All(items, [&](const int& item) {
     return run.CallTool("item", {{"n", item}, {"id", id}, {"random", random}});
   }));
-  CO_ASSIGN_OR_RETURN(std::vector<int> branches,
-                      co_await run.All(items, [](RunContext& branch, const int& item) -> Awaitable<absl::StatusOr<int>> {
-                        co_await branch.Think(absl::StrCat("branch ", item));
-                        CO_ASSIGN_OR_RETURN(json output, co_await branch.CallTool("deep", {{"n", item}}));
-                        co_return output.at("input").at("n").get<int>() * 10;
-                      }));
+  CO_ASSIGN_OR_RETURN(
+      std::vector<int> branches,
+      co_await run.All(
+          items, [](RunContext& branch, const int& item) -> Awaitable<absl::StatusOr<int>> {
+            co_await branch.Think(absl::StrCat("branch ", item));
+            CO_ASSIGN_OR_RETURN(json output, co_await branch.CallTool("deep", {{"n", item}}));
+            co_return output.at("input").at("n").get<int>() * 10;
+          }));
   co_return Answer{.summary = absl::StrCat(absl::ToUnixSeconds(now), " ", parallel.size()),
                    .artifacts = {},
                    .data = {{"branches", branches}, {"one", one}}};
@@ -334,7 +362,8 @@ TEST_F(EngineTest, RunSucceedsWithItsEventsInOrder) {
   std::vector<std::string> types = Types();
   ASSERT_THAT(types, SizeIs(3 + 3 + 2 * 7 + 1));
   EXPECT_THAT(std::vector(types.begin(), types.begin() + 5),
-              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "tool_completed"));
+              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing",
+                          "tool_completed"));
   EXPECT_TRUE(run.sealed_token.empty()) << "an ended run holds no token";
   Await([&] { return engine_->executing() == 0; }, "no instance left");
 }
@@ -393,10 +422,34 @@ TEST_F(EngineTest, EveryCrashPointResumesWithoutRepeatingAStep) {
     std::erase(types, "run_recovered");
     EXPECT_THAT(types, SizeIs(all_types));
     Close();
-    EXPECT_THAT(tools_.effects(), SizeIs(7)) << "the same seven calls under the same seven keys, whatever happened";
+    EXPECT_THAT(tools_.effects(), SizeIs(7))
+        << "the same seven calls under the same seven keys, whatever happened";
     for (const auto& [request, count] : tools_.effects()) {
       EXPECT_EQ(count, 1) << request;
     }
+  }
+}
+
+TEST_F(EngineTest, RunSurvivesAStorageThatFailsForAMoment) {
+  for (int64_t fails_at : {2, 3, 5, 8, 13}) {
+    SCOPED_TRACE(absl::StrCat("the storage fails at commit ", fails_at));
+    Forget();
+    Open(Rich, [fails_at](int64_t n) {
+      return n == fails_at ? absl::UnavailableError("full") : absl::OkStatus();
+    });
+    ASSERT_OK(Create());
+    ASSERT_OK(WaitFor(
+        [&] {
+          if (engine_->executing() == 0) {
+            clock_.Advance(absl::Seconds(1));
+          }
+          return IsTerminal(Get().state);
+        },
+        "the end"));
+    EXPECT_EQ(Get().state, RunState::kSucceeded);
+    EXPECT_EQ(Get().recoveries, fails_at == 2 ? 0 : 1);
+    Types();
+    Await([&] { return clock_.pending_timers() == 0; }, "no timer left");
   }
 }
 
@@ -419,8 +472,9 @@ TEST_F(EngineTest, ReplayThatAsksForSomethingElseFailsAndNamesBoth) {
   EXPECT_EQ(run.state, RunState::kFailed);
   EXPECT_EQ(run.error->reason, "NONDETERMINISTIC_AGENT");
   EXPECT_THAT(run.error->message, AllOf(HasSubstr("think#"), HasSubstr("'now'")));
-  EXPECT_THAT(Types(), ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "run_recovered",
-                                   "tool_completed", "agent_failed"));
+  EXPECT_THAT(Types(),
+              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing",
+                          "run_recovered", "tool_completed", "agent_failed"));
 }
 
 TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
@@ -445,21 +499,26 @@ TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
     ASSERT_THAT(*approvals, SizeIs(1));
     const ApprovalRecord& asked = approvals->front();
     EXPECT_THAT(asked.question, HasSubstr("may or may not have happened"));
-    ApprovalRecord decision{.verdict = allow ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny,
-                            .decided_by = "ada",
-                            .decide_time = clock_.Now()};
-    EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, "other", decision)),
-                HasReason("APPROVAL_CALL_CHANGED"));
-    EXPECT_THAT(BlockOn(*executor_, store_->For("bob").Resolve("run-1", asked.id, asked.call_hash, decision)),
+    ApprovalRecord decision{
+        .verdict = allow ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny,
+        .decided_by = "ada",
+        .decide_time = clock_.Now()};
+    EXPECT_THAT(
+        BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, "other", decision)),
+        HasReason("APPROVAL_CALL_CHANGED"));
+    EXPECT_THAT(BlockOn(*executor_,
+                        store_->For("bob").Resolve("run-1", asked.id, asked.call_hash, decision)),
                 HasReason("APPROVAL_NOT_FOUND"));
-    ASSERT_OK(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)));
+    ASSERT_OK(BlockOn(*executor_,
+                      store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)));
     engine_->ApprovalDecided("run-1");
     RunRecord run = Ended();
     EXPECT_EQ(run.state, allow ? RunState::kSucceeded : RunState::kFailed);
     if (!allow) {
       EXPECT_EQ(run.error->reason, "TOOL_OUTCOME_UNKNOWN");
     }
-    EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)),
+    EXPECT_THAT(BlockOn(*executor_,
+                        store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)),
                 HasReason("APPROVAL_DECIDED"));
     Types();
     Close();
@@ -468,12 +527,14 @@ TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
 
 TEST_F(EngineTest, ApprovalThatNobodyDecidesExpires) {
   Open([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-    CO_ASSIGN_OR_RETURN(ApprovalDecision decision,
-                        co_await run.RequestApproval({.question = "May I?", .expires_after = absl::Minutes(5)}));
+    CO_ASSIGN_OR_RETURN(
+        ApprovalDecision decision,
+        co_await run.RequestApproval({.question = "May I?", .expires_after = absl::Minutes(5)}));
     co_return Answer{.summary = decision.expired ? "expired" : "decided"};
   });
   ASSERT_OK(Create());
-  Await([&] { return Get().state == RunState::kAwaitingApproval && clock_.pending_timers() == 2; }, "the question");
+  Await([&] { return Get().state == RunState::kAwaitingApproval && clock_.pending_timers() == 2; },
+        "the question");
   clock_.Advance(absl::Minutes(5));
   RunRecord run = Ended();
   EXPECT_THAT(*run.answer, HasSubstr("expired"));
@@ -505,10 +566,11 @@ TEST_F(EngineTest, WhatAgentsDoWrongFailsTheRunWithItsReason) {
        "STEP_LIMIT_EXCEEDED"},
       {[](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
          const std::vector<int> items = {1, 2};
-         CO_RETURN_IF_ERROR((co_await run.All(items, [&run](const int&) -> Awaitable<absl::StatusOr<int>> {
-                              co_await run.Think("on the parent's context");
-                              co_return 1;
-                            })).status());
+         CO_RETURN_IF_ERROR(
+             (co_await run.All(items, [&run](const int&) -> Awaitable<absl::StatusOr<int>> {
+               co_await run.Think("on the parent's context");
+               co_return 1;
+             })).status());
          co_return Answer{};
        },
        "PARALLEL_CONTEXT_MISUSED"},
@@ -537,15 +599,17 @@ TEST_F(EngineTest, CancelReachesTheToolAndTheAgentEndsByItself) {
   Cancel();
   EXPECT_EQ(Ended().state, RunState::kCancelled);
   EXPECT_EQ(tools_.running(), 0);
-  EXPECT_THAT(Types(),
-              ElementsAre("run_queued", "agent_started", "tool_executing", "tool_completed", "agent_cancelled"));
-  EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Cancel("run-1", "", clock_.Now())), HasReason("RUN_ENDED"));
+  EXPECT_THAT(Types(), ElementsAre("run_queued", "agent_started", "tool_executing",
+                                   "tool_completed", "agent_cancelled"));
+  EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Cancel("run-1", "", clock_.Now())),
+              HasReason("RUN_ENDED"));
 }
 
 TEST_F(EngineTest, AgentThatDoesNotEndIsCutOff) {
   auto kept = std::make_shared<absl::AnyInvocable<void(bool)>>();
   Open([kept](RunContext&, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-    co_await AwaitCallback<bool>([kept](absl::AnyInvocable<void(bool)> done) { *kept = std::move(done); });
+    co_await AwaitCallback<bool>(
+        [kept](absl::AnyInvocable<void(bool)> done) { *kept = std::move(done); });
     co_return Answer{};
   });
   ASSERT_OK(Create());
@@ -596,9 +660,10 @@ TEST_F(EngineTest, ParallelismIsBoundedAndErrorsComeInOrder) {
   tools_.Hold(true);
   Open([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
     const std::vector<int> items(20, 0);
-    CO_RETURN_IF_ERROR((co_await run.All(
-                            items, [&](const int&) { return run.CallTool("one", json::object()); }, {.max_parallel = 3}))
-                           .status());
+    CO_RETURN_IF_ERROR(
+        (co_await run.All(items, [&](const int&) { return run.CallTool("one", json::object()); },
+                          {.max_parallel = 3}))
+            .status());
     co_return Answer{};
   });
   ASSERT_OK(Create());
@@ -621,9 +686,11 @@ TEST_F(EngineTest, StaleOwnerIsFenced) {
   auto taken = BlockOn(*executor_, store_->TakeUp(created->key, clock_.Now()));
   ASSERT_OK(taken);
   EXPECT_EQ(taken->run.epoch, 2);
-  EXPECT_THAT(BlockOn(*executor_, store_->Write({.key = created->key, .epoch = 1}, {.steps = 9})), HasReason("RUN_FENCED"));
-  EXPECT_THAT(BlockOn(*executor_, store_->End({.key = created->key, .epoch = 1}, {.time = clock_.Now()})),
+  EXPECT_THAT(BlockOn(*executor_, store_->Write({.key = created->key, .epoch = 1}, {.steps = 9})),
               HasReason("RUN_FENCED"));
+  EXPECT_THAT(
+      BlockOn(*executor_, store_->End({.key = created->key, .epoch = 1}, {.time = clock_.Now()})),
+      HasReason("RUN_FENCED"));
   EXPECT_EQ(Get().state, RunState::kRunning);
 }
 

@@ -17,8 +17,9 @@ class Agent;
 // 3 to 64 of [a-z0-9._-].
 bool IsAgentName(std::string_view name);
 
-// INVALID_ARGUMENT `AGENT_INVALID` (metadata: every violation, by the field's path): name, description, input schema, and either a model (instructions, model, tools) or a plan
-// whose nodes have ids of their own, tools, known predecessors and no cycle.
+// INVALID_ARGUMENT `AGENT_INVALID` (metadata: every violation, by the field's path): name,
+// description, input schema, and either a model (instructions, model, tools) or a plan whose nodes
+// have ids of their own, tools, known predecessors and no cycle.
 absl::Status ValidateDefinition(const v1::Agent& agent);
 
 }  // namespace bulkhead::agent

@@ -28,8 +28,9 @@ constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
 absl::Status RunFailure(absl::StatusCode code, std::string_view reason, std::string_view message,
                         std::map<std::string, std::string> metadata) {
-  return MakeError(code, message,
-                   {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = std::move(metadata)});
+  return MakeError(
+      code, message,
+      {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = std::move(metadata)});
 }
 
 // Suspends for ever: the callback is dropped, which destroys the coroutine with all that called it.
@@ -42,7 +43,8 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// "tool table.load#9f86d081884c": what a replay must ask for again, readable enough to name in an error.
+// "tool table.load#9f86d081884c": what a replay must ask for again, readable enough to name in an
+// error.
 std::string CommandText(std::string_view what, std::string_view detail) {
   return absl::StrCat(what, "#", absl::BytesToHexString(crypto::Sha256(detail)).substr(0, 12));
 }
@@ -66,15 +68,25 @@ absl::StatusOr<nlohmann::json> Decode(const nlohmann::json& result) {
     return *ok;
   }
   const nlohmann::json& error = result.at("error");
-  return MakeError(static_cast<absl::StatusCode>(error.at("code").get<int>()), error.at("message").get<std::string>(),
+  return MakeError(static_cast<absl::StatusCode>(error.at("code").get<int>()),
+                   error.at("message").get<std::string>(),
                    {.domain = error.at("domain"),
                     .reason = error.at("reason"),
                     .metadata = error.at("metadata").get<std::map<std::string, std::string>>()});
 }
 
+// The tool service is away, or still busy with an earlier attempt under the same key.
+bool MayPass(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  // RPC_CANCELLED: by the server's end; our own cancelling is looked at before.
+  return reason == "RPC_UNAVAILABLE" || reason == "RPC_CANCELLED" ||
+         reason == "TOOL_CALL_IN_PROGRESS";
+}
+
 }  // namespace
 
-TimeLedger::TimeLedger(const Clock* clock, RunTiming before) : clock_(clock), timing_(before), since_(clock->Now()) {}
+TimeLedger::TimeLedger(const Clock* clock, RunTiming before)
+    : clock_(clock), timing_(before), since_(clock->Now()) {}
 
 void TimeLedger::Enter(Part part) {
   Settle();
@@ -112,12 +124,17 @@ void TimeLedger::Settle() {
 class Execution::Context final : public RunContext {
  public:
   // `prefix`: "" or "3.0.".
-  Context(Execution* execution, std::string prefix) : execution_(execution), prefix_(std::move(prefix)) {}
+  Context(Execution* execution, std::string prefix)
+      : execution_(execution), prefix_(std::move(prefix)) {}
 
-  // Each takes its place when it is called, not when it is awaited: that is program order, whatever runs in parallel.
-  Awaitable<void> Think(std::string text) override { return DoThink(NextPath(), Misuse(), std::move(text)); }
+  // Each takes its place when it is called, not when it is awaited: that is program order, whatever
+  // runs in parallel.
+  Awaitable<void> Think(std::string text) override {
+    return DoThink(NextPath(), Misuse(), std::move(text));
+  }
 
-  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool, nlohmann::json input) override {
+  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool,
+                                                     nlohmann::json input) override {
     return execution_->CallTool(NextPath(), Misuse(), std::move(tool), std::move(input));
   }
 
@@ -160,14 +177,16 @@ class Execution::Context final : public RunContext {
   std::string NextPath() { return absl::StrCat(prefix_, next_++); }
 
   absl::Status Misuse() const {
-    return !in_group_ ? absl::OkStatus()
-                      : RunFailure(absl::StatusCode::kInternal, "PARALLEL_CONTEXT_MISUSED",
-                                   "inside All, a branch of several operations uses the context that it is given",
-                                   {{"place", prefix_}});
+    return !in_group_
+               ? absl::OkStatus()
+               : RunFailure(
+                     absl::StatusCode::kInternal, "PARALLEL_CONTEXT_MISUSED",
+                     "inside All, a branch of several operations uses the context that it is given",
+                     {{"place", prefix_}});
   }
 
-  // Begins branches up to the limit; the last one's end resumes the group. A branch that is destroyed lets go of the group, and so of the
-  // coroutine that waits for it.
+  // Begins branches up to the limit; the last one's end resumes the group. A branch that is
+  // destroyed lets go of the group, and so of the coroutine that waits for it.
   static void StartMore(const std::shared_ptr<Group>& group) {
     while (group->running < group->max_parallel && group->next < group->branches.size()) {
       const size_t index = group->next++;
@@ -186,17 +205,20 @@ class Execution::Context final : public RunContext {
     }
   }
 
-  Awaitable<void> DoRunGroup(std::string path, absl::Status misuse, std::vector<Branch> branches, int max_parallel) {
+  Awaitable<void> DoRunGroup(std::string path, absl::Status misuse, std::vector<Branch> branches,
+                             int max_parallel) {
     const size_t count = branches.size();
     co_await execution_->Value(
-        path, misuse, absl::StrCat("parallel of ", count), [] { return nlohmann::json(); }, nullptr);
+        path, misuse, absl::StrCat("parallel of ", count), [] { return nlohmann::json(); },
+        nullptr);
     if (count == 0) {
       co_return;
     }
     auto group = std::make_shared<Group>();
     group->branches = std::move(branches);
     for (size_t i = 0; i < count; ++i) {
-      group->contexts.push_back(std::make_unique<Context>(execution_, absl::StrCat(path, ".", i, ".")));
+      group->contexts.push_back(
+          std::make_unique<Context>(execution_, absl::StrCat(path, ".", i, ".")));
     }
     group->executor = co_await boost::asio::this_coro::executor;
     group->max_parallel = static_cast<size_t>(max_parallel);
@@ -217,14 +239,18 @@ class Execution::Context final : public RunContext {
   Awaitable<void> DoThink(std::string path, absl::Status misuse, std::string text) {
     Execution* execution = execution_;
     co_await execution->Value(
-        std::move(path), std::move(misuse), CommandText("think", text), [] { return nlohmann::json(); },
-        [execution, text] { return execution->events_.Thinking(execution->dependencies_.clock->Now(), text); });
+        std::move(path), std::move(misuse), CommandText("think", text),
+        [] { return nlohmann::json(); },
+        [execution, text] {
+          return execution->events_.Thinking(execution->dependencies_.clock->Now(), text);
+        });
   }
 
   Awaitable<absl::Time> DoNow(std::string path, absl::Status misuse) {
     Clock* clock = execution_->dependencies_.clock;
     nlohmann::json micros = co_await execution_->Value(
-        std::move(path), std::move(misuse), "now", [clock] { return absl::ToUnixMicros(clock->Now()); }, nullptr);
+        std::move(path), std::move(misuse), "now",
+        [clock] { return absl::ToUnixMicros(clock->Now()); }, nullptr);
     co_return absl::FromUnixMicros(micros.get<int64_t>());
   }
 
@@ -250,10 +276,12 @@ class Execution::Context final : public RunContext {
     co_return id.get<std::string>();
   }
 
-  Awaitable<absl::StatusOr<ApprovalDecision>> DoRequestApproval(std::string path, absl::Status misuse,
+  Awaitable<absl::StatusOr<ApprovalDecision>> DoRequestApproval(std::string path,
+                                                                absl::Status misuse,
                                                                 ApprovalRequest request) {
-    CO_ASSIGN_OR_RETURN(nlohmann::json decided,
-                        co_await execution_->Approve(std::move(path), std::move(misuse), std::move(request)));
+    CO_ASSIGN_OR_RETURN(
+        nlohmann::json decided,
+        co_await execution_->Approve(std::move(path), std::move(misuse), std::move(request)));
     const auto verdict = static_cast<ApprovalRecord::Verdict>(decided.at("verdict").get<int>());
     ApprovalDecision decision;
     decision.allowed = verdict == ApprovalRecord::Verdict::kAllow;
@@ -271,8 +299,9 @@ class Execution::Context final : public RunContext {
   bool in_group_ = false;
 };
 
-Execution::Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token,
-                     int max_steps, std::function<void()> on_released)
+Execution::Execution(ExecutionDependencies dependencies, TakenUp taken,
+                     std::shared_ptr<const RawToken> token, int max_steps,
+                     std::function<void(Release)> on_released)
     : dependencies_(dependencies),
       run_(std::move(taken.run)),
       name_(run_.name()),
@@ -286,7 +315,8 @@ Execution::Execution(ExecutionDependencies dependencies, TakenUp taken, std::sha
     entry.step = record.step;
     entry.command = std::move(record.command);
     steps_ = std::max(steps_, entry.step);
-    nlohmann::json payload = nlohmann::json::parse(record.payload, nullptr, /*allow_exceptions=*/false);
+    nlohmann::json payload =
+        nlohmann::json::parse(record.payload, nullptr, /*allow_exceptions=*/false);
     switch (record.kind) {
       case JournalRecord::Kind::kIntent:
         entry.intent = std::move(payload);
@@ -301,11 +331,12 @@ Execution::Execution(ExecutionDependencies dependencies, TakenUp taken, std::sha
   }
 }
 
-Execution::~Execution() { Release(); }
+Execution::~Execution() { LetGo(Release::kDone); }
 
 Awaitable<void> Execution::Main(std::shared_ptr<Execution> self, std::unique_ptr<Agent> agent) {
   Context context(self.get(), "");
-  const nlohmann::json input = nlohmann::json::parse(self->run_.input, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json input =
+      nlohmann::json::parse(self->run_.input, nullptr, /*allow_exceptions=*/false);
   absl::StatusOr<Answer> result;
   std::string thrown;
   try {
@@ -316,7 +347,8 @@ Awaitable<void> Execution::Main(std::shared_ptr<Execution> self, std::unique_ptr
     thrown = "the agent threw something that is no std::exception";
   }
   if (!thrown.empty()) {
-    result = RunFailure(absl::StatusCode::kInternal, "AGENT_THREW", thrown, {{"agent", self->run_.agent}});
+    result = RunFailure(absl::StatusCode::kInternal, "AGENT_THREW", thrown,
+                        {{"agent", self->run_.agent}});
   }
   co_await self->End(std::move(result));
 }
@@ -337,15 +369,13 @@ Awaitable<void> Execution::CutOff(std::shared_ptr<Execution> self) {
   }
   absl::Status why = self->stop_status();
   ABSL_LOG(WARNING) << "run " << self->run_.id << " is cut off: its agent did not end";
-  // The strand may be busy with the agent for ever, so nothing of it is used: timing stays as last written.
+  // The strand may be busy with the agent for ever, so nothing of it is used: timing stays as last
+  // written.
   absl::StatusOr<RunRecord> ended = co_await self->dependencies_.store->End(
       self->ownership(), {.state = RunState::kTimedOut,
                           .error = RunError::Of(why),
                           .time = self->dependencies_.clock->Now()});
-  if (!ended.ok()) {
-    ABSL_LOG(ERROR) << "run " << self->run_.id << " could not be ended: " << ended.status();
-  }
-  self->Release();
+  self->AfterEnd(ended.status());
 }
 
 void Execution::WakeApproval() {
@@ -364,17 +394,27 @@ void Execution::Drain() {
   draining_ = true;
 }
 
-void Execution::Abandon() {
+void Execution::Abandon(Release release) {
   {
     absl::MutexLock lock(mutex_);
     abandoned_ = true;
   }
   stop_.request_stop();
-  Release();
+  LetGo(release);
+}
+
+Awaitable<void> Execution::GiveUp(absl::Status written) {
+  const bool fenced = ReasonOf(written) == "RUN_FENCED";
+  ABSL_LOG(ERROR) << "run " << run_.id << (fenced ? " is let go of: " : " is let go of for now: ")
+                  << written;
+  Abandon(fenced ? Release::kDone : Release::kTakeUpAgain);
+  co_await Never();
 }
 
 void Execution::AwaitCalls(absl::Time deadline) const {
-  auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return calls_in_flight_ == 0 || ended_ || abandoned_; };
+  auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return calls_in_flight_ == 0 || ended_ || abandoned_;
+  };
   absl::MutexLock lock(mutex_);
   mutex_.AwaitWithDeadline(absl::Condition(&none), deadline);
 }
@@ -390,10 +430,12 @@ absl::Status Execution::stop_status() const {
     case StopReason::kNone:
       return absl::OkStatus();
     case StopReason::kCancelled:
-      return RunFailure(absl::StatusCode::kCancelled, "RUN_CANCELLED", "the run was cancelled", {{"run", run_.id}});
+      return RunFailure(absl::StatusCode::kCancelled, "RUN_CANCELLED", "the run was cancelled",
+                        {{"run", run_.id}});
     case StopReason::kTimedOut:
-      return RunFailure(absl::StatusCode::kDeadlineExceeded, "RUN_TIMED_OUT", "the time of the run is over",
-                        {{"run", run_.id}, {"deadline", absl::FormatTime(run_.deadline, absl::UTCTimeZone())}});
+      return RunFailure(
+          absl::StatusCode::kDeadlineExceeded, "RUN_TIMED_OUT", "the time of the run is over",
+          {{"run", run_.id}, {"deadline", absl::FormatTime(run_.deadline, absl::UTCTimeZone())}});
   }
   return absl::OkStatus();
 }
@@ -414,14 +456,14 @@ bool Execution::ClaimEnd() {
   return true;
 }
 
-void Execution::Release() {
-  std::function<void()> released;
+void Execution::LetGo(Release release) {
+  std::function<void(Release)> released;
   {
     absl::MutexLock lock(mutex_);
     released = std::exchange(on_released_, nullptr);
   }
   if (released) {
-    released();
+    released(release);
   }
 }
 
@@ -431,12 +473,17 @@ Awaitable<void> Execution::StayIfNotGone() {
   }
 }
 
-JournalRecord Execution::RecordOf(const std::string& path, const Entry& entry, JournalRecord::Kind kind,
-                                  const nlohmann::json& payload) const {
-  return {.path = path, .step = entry.step, .kind = kind, .command = entry.command, .payload = Dump(payload)};
+JournalRecord Execution::RecordOf(const std::string& path, const Entry& entry,
+                                  JournalRecord::Kind kind, const nlohmann::json& payload) const {
+  return {.path = path,
+          .step = entry.step,
+          .kind = kind,
+          .command = entry.command,
+          .payload = Dump(payload)};
 }
 
-Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string command, absl::Status misuse) {
+Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string command,
+                                              absl::Status misuse) {
   co_await StayIfNotGone();
   auto found = entries_.find(path);
   absl::Status refused = misuse;
@@ -450,9 +497,10 @@ Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string comm
       co_await Never();
     }
     if (refused.ok() && steps_ >= max_steps_) {
-      refused = RunFailure(absl::StatusCode::kResourceExhausted, "STEP_LIMIT_EXCEEDED",
-                           absl::StrCat("the run has made the ", max_steps_, " commands that it may make"),
-                           {{"limit", absl::StrCat(max_steps_)}});
+      refused = RunFailure(
+          absl::StatusCode::kResourceExhausted, "STEP_LIMIT_EXCEEDED",
+          absl::StrCat("the run has made the ", max_steps_, " commands that it may make"),
+          {{"limit", absl::StrCat(max_steps_)}});
     }
   } else if (refused.ok() && found->second.command != command) {
     refused = RunFailure(absl::StatusCode::kFailedPrecondition, "NONDETERMINISTIC_AGENT",
@@ -466,37 +514,43 @@ Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string comm
     co_await Never();
   }
   if (found == entries_.end()) {
-    found = entries_.emplace(std::move(path), Entry{.step = ++steps_, .command = std::move(command)}).first;
+    found =
+        entries_.emplace(std::move(path), Entry{.step = ++steps_, .command = std::move(command)})
+            .first;
   }
   found->second.visited = true;
   co_return &found->second;
 }
 
-Awaitable<void> Execution::Journal(std::vector<JournalRecord> records, std::vector<std::string> events) {
+Awaitable<void> Execution::Journal(std::vector<JournalRecord> records,
+                                   std::vector<std::string> events) {
   ledger_.Enter(TimeLedger::kJournal);
-  absl::Status written = co_await dependencies_.store->Write(
-      ownership(),
-      {.records = std::move(records), .events = std::move(events), .steps = steps_, .timing = ledger_.Timing()});
+  absl::Status written =
+      co_await dependencies_.store->Write(ownership(), {.records = std::move(records),
+                                                        .events = std::move(events),
+                                                        .steps = steps_,
+                                                        .timing = ledger_.Timing()});
   ledger_.Leave(TimeLedger::kJournal);
   co_await StayIfNotGone();
   if (!written.ok()) {
-    // Without its journal a run must not go on. Whoever owns it now, or the next start, takes it up where the journal ends.
-    ABSL_LOG(ERROR) << "run " << run_.id << " is let go of: " << written;
-    Abandon();
-    co_await Never();
+    // Without its journal a run must not go on. Whoever takes it up next does so where the journal
+    // ends.
+    co_await GiveUp(written);
   }
 }
 
-Awaitable<void> Execution::JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
-                                         std::vector<std::string> events) {
+Awaitable<void> Execution::JournalResult(const std::string& path, Entry* entry,
+                                         nlohmann::json result, std::vector<std::string> events) {
   std::vector<JournalRecord> records;
   records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kResult, result));
   co_await Journal(std::move(records), std::move(events));
   entry->result = std::move(result);
 }
 
-Awaitable<nlohmann::json> Execution::Value(std::string path, absl::Status misuse, std::string command,
-                                           std::function<nlohmann::json()> make, std::function<std::string()> event) {
+Awaitable<nlohmann::json> Execution::Value(std::string path, absl::Status misuse,
+                                           std::string command,
+                                           std::function<nlohmann::json()> make,
+                                           std::function<std::string()> event) {
   Entry* entry = co_await Enter(path, std::move(command), std::move(misuse));
   if (!entry->result.has_value()) {
     std::vector<std::string> events;
@@ -522,9 +576,11 @@ Awaitable<absl::Status> Execution::RefuseStopped() {
   co_return stopped;
 }
 
-Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, absl::Status misuse, std::string tool,
+Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, absl::Status misuse,
+                                                              std::string tool,
                                                               nlohmann::json input) {
-  Entry* entry = co_await Enter(path, CommandText(absl::StrCat("tool ", tool), Dump(input)), std::move(misuse));
+  Entry* entry = co_await Enter(path, CommandText(absl::StrCat("tool ", tool), Dump(input)),
+                                std::move(misuse));
   if (entry->result.has_value()) {
     for (auto& [question, asked] : entries_) {
       asked.visited = asked.visited || question.starts_with(absl::StrCat(path, "?"));
@@ -533,12 +589,14 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
   }
   CO_RETURN_IF_ERROR(co_await RefuseStopped());
 
-  // An intent without a result: the process died in between, and the call may or may not have happened.
+  // An intent without a result: the process died in between, and the call may or may not have
+  // happened.
   bool in_doubt = entry->intent.has_value();
   int attempt = in_doubt ? entry->intent->value("attempt", 1) : 0;
   RepeatPolicy policy = RepeatPolicy::kAtMostOnce;
   if (in_doubt) {
-    policy = static_cast<RepeatPolicy>(entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
+    policy = static_cast<RepeatPolicy>(
+        entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
   } else {
     absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool);
     if (!learned.ok()) {
@@ -554,16 +612,19 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
   while (true) {
     if (in_doubt && policy == RepeatPolicy::kAtMostOnce) {
       ApprovalRequest question;
-      question.question = absl::StrCat("The call of ", tool,
-                                       " may or may not have happened when the platform stopped. Call it (again)?");
+      question.question =
+          absl::StrCat("The call of ", tool,
+                       " may or may not have happened when the platform stopped. Call it (again)?");
       question.tool = tool;
       question.arguments = input;
-      CO_ASSIGN_OR_RETURN(nlohmann::json decided, co_await Approve(absl::StrCat(path, "?", attempt), absl::OkStatus(),
-                                                                   std::move(question)));
+      CO_ASSIGN_OR_RETURN(nlohmann::json decided,
+                          co_await Approve(absl::StrCat(path, "?", attempt), absl::OkStatus(),
+                                           std::move(question)));
       if (decided.at("verdict").get<int>() != static_cast<int>(ApprovalRecord::Verdict::kAllow)) {
         result = RunFailure(absl::StatusCode::kAborted, "TOOL_OUTCOME_UNKNOWN",
                             absl::StrCat("whether ", tool,
-                                         " was called before the platform stopped is unknown, and calling it again was denied"),
+                                         " was called before the platform stopped is unknown, and "
+                                         "calling it again was denied"),
                             {{"tool", tool}});
         CountCall(1);  // Its result is under way to the journal, as others' are below.
         break;
@@ -577,11 +638,12 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
     }
     CountCall(1);
     ledger_.Enter(TimeLedger::kTools);
-    result = co_await InvokeWithRetries(path, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
+    result =
+        co_await InvokeWithRetries(path, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
     ledger_.Leave(TimeLedger::kTools);
     // When the tool service dies in the middle, it is the same doubt.
-    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !stop_.stop_requested() && !gone() &&
-               RunError::Of(result.status()).domain == "bulkhead.rpc";
+    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !stop_.stop_requested() &&
+               !gone() && RunError::Of(result.status()).domain == "bulkhead.rpc";
     if (!in_doubt) {
       break;
     }
@@ -591,8 +653,8 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
   if (absl::Status stopped = stop_status(); !stopped.ok() && !result.ok()) {
     result = stopped;
   }
-  nlohmann::json encoded =
-      Encode(result.ok() ? absl::StatusOr<nlohmann::json>(result->output) : absl::StatusOr<nlohmann::json>(result.status()));
+  nlohmann::json encoded = Encode(result.ok() ? absl::StatusOr<nlohmann::json>(result->output)
+                                              : absl::StatusOr<nlohmann::json>(result.status()));
   std::vector<std::string> events;
   if (entry->executing) {
     const absl::Time now = dependencies_.clock->Now();
@@ -600,8 +662,9 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
     if (!result.ok()) {
       error = RunError::Of(result.status());
     }
-    events.push_back(events_.ToolCompleted(now, entry->step, tool, now - began, error,
-                                           result.ok() ? result->artifacts : std::vector<std::string>()));
+    events.push_back(
+        events_.ToolCompleted(now, entry->step, tool, now - began, error,
+                              result.ok() ? result->artifacts : std::vector<std::string>()));
   }
   co_await StayIfNotGone();
   co_await JournalResult(path, entry, std::move(encoded), std::move(events));
@@ -621,6 +684,13 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
   }
   ledger_.Enter(TimeLedger::kTools);
   absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  for (int attempt = 1; attempt < kInvokeAttempts && MayPass(learned.status()); ++attempt) {
+    const bool goes_on = co_await Pause(attempt);
+    if (!goes_on) {
+      break;
+    }
+    learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  }
   ledger_.Leave(TimeLedger::kTools);
   co_await StayIfNotGone();
   if (learned.ok()) {
@@ -629,13 +699,18 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
   co_return learned;
 }
 
-Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::string& path, Entry* entry,
-                                                                   const std::string& tool, const nlohmann::json& input,
+Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::string& path,
+                                                                   Entry* entry,
+                                                                   const std::string& tool,
+                                                                   const nlohmann::json& input,
                                                                    bool repeatable) {
-  // Nothing here may destroy the coroutine while the call is under way: gRPC would call back into it.
+  // Nothing here may destroy the coroutine while the call is under way: gRPC would call back into
+  // it.
   for (int attempt = 1;; ++attempt) {
+    absl::Status journalled;
     ToolCall call{.tool = tool, .input = input, .request_id = absl::StrCat(run_.id, "/", path)};
-    call.on_accepted = [this, &path, entry, &tool, &input]() -> Awaitable<absl::Status> {
+    call.on_accepted = [this, &path, entry, &tool, &journalled,
+                        &input]() -> Awaitable<absl::Status> {
       if (entry->executing || gone()) {
         co_return absl::OkStatus();  // Before the crash, or at an earlier attempt.
       }
@@ -646,6 +721,7 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::st
       append.events.push_back(events_.ToolExecuting(now, entry->step, tool, input));
       absl::Status written = co_await dependencies_.store->Write(ownership(), std::move(append));
       entry->executing = written.ok();
+      journalled = written;
       co_return written;
     };
     call.on_progress = [this, entry, &tool, last = absl::InfinitePast(), number = 0](
@@ -654,41 +730,52 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::st
       const absl::Time now = RealNow();
       if (now - last >= kProgressInterval) {
         last = now;
-        dependencies_.events->PublishTransient(
-            events_.ToolProgress(dependencies_.clock->Now(), entry->step, ++number, tool, fraction, message));
+        dependencies_.events->PublishTransient(events_.ToolProgress(
+            dependencies_.clock->Now(), entry->step, ++number, tool, fraction, message));
       }
     };
-    absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(), std::move(call));
-    if (result.ok() || !repeatable || attempt == kInvokeAttempts || stop_.stop_requested()) {
+    absl::StatusOr<ToolResult> result =
+        co_await dependencies_.tools->Invoke(identity(), std::move(call));
+    if (!journalled.ok() && !gone()) {
+      co_await GiveUp(journalled);  // The call has ended: nothing calls back any more.
+    }
+    if (!repeatable || attempt == kInvokeAttempts || !MayPass(result.status())) {
       co_return result;
     }
-    const std::string reason = ReasonOf(result.status());
-    if (reason != "RPC_UNAVAILABLE" && reason != "TOOL_CALL_IN_PROGRESS") {
-      co_return result;
-    }
-    absl::Status waited = co_await SleepUntil(
-        dependencies_.clock, dependencies_.clock->Now() + kInvokeBackoff * (1 << attempt), stop_.get_token());
-    if (!waited.ok()) {
+    // By itself: gcc 16 was seen to await it inside of the condition above even when that was true
+    // before.
+    const bool goes_on = co_await Pause(attempt);
+    if (!goes_on) {
       co_return result;
     }
   }
 }
 
-Awaitable<absl::Status> Execution::Sleep(std::string path, absl::Status misuse, absl::Duration duration) {
-  Entry* entry = co_await Enter(path, absl::StrCat("sleep ", absl::FormatDuration(duration)), std::move(misuse));
+Awaitable<bool> Execution::Pause(int attempt) {
+  const absl::Time until = dependencies_.clock->Now() + kInvokeBackoff * (1 << attempt);
+  absl::Status waited = co_await SleepUntil(dependencies_.clock, until, stop_.get_token());
+  co_return waited.ok();
+}
+
+Awaitable<absl::Status> Execution::Sleep(std::string path, absl::Status misuse,
+                                         absl::Duration duration) {
+  Entry* entry = co_await Enter(path, absl::StrCat("sleep ", absl::FormatDuration(duration)),
+                                std::move(misuse));
   if (entry->result.has_value()) {
     co_return absl::OkStatus();
   }
   CO_RETURN_IF_ERROR(co_await RefuseStopped());
   if (!entry->intent.has_value()) {
-    entry->intent = nlohmann::json{{"until", absl::ToUnixMicros(dependencies_.clock->Now() + duration)}};
+    entry->intent =
+        nlohmann::json{{"until", absl::ToUnixMicros(dependencies_.clock->Now() + duration)}};
     std::vector<JournalRecord> records;
     records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
     co_await Journal(std::move(records), {});
   }
   ledger_.Enter(TimeLedger::kSleep);
   absl::Status slept = co_await SleepUntil(
-      dependencies_.clock, absl::FromUnixMicros(entry->intent->value("until", int64_t{0})), stop_.get_token());
+      dependencies_.clock, absl::FromUnixMicros(entry->intent->value("until", int64_t{0})),
+      stop_.get_token());
   ledger_.Leave(TimeLedger::kSleep);
   co_await StayIfNotGone();
   if (!slept.ok()) {
@@ -701,8 +788,10 @@ Awaitable<absl::Status> Execution::Sleep(std::string path, absl::Status misuse, 
 Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, absl::Status misuse,
                                                              ApprovalRequest request) {
   const std::string arguments = Dump(request.arguments);
-  Entry* entry = co_await Enter(path, CommandText("approval", absl::StrCat(request.question, "\n", request.tool, "\n", arguments)),
-                                std::move(misuse));
+  Entry* entry = co_await Enter(
+      path,
+      CommandText("approval", absl::StrCat(request.question, "\n", request.tool, "\n", arguments)),
+      std::move(misuse));
   if (entry->result.has_value()) {
     co_return Decode(*entry->result);
   }
@@ -728,15 +817,14 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
     approval.call_hash = crypto::Sha256(absl::StrCat(request.tool, "\n", arguments));
     approval.create_time = now;
     approval.expire_time = std::min(now + request.expires_after, run_.deadline);
-    entry->intent = nlohmann::json{{"approval", approval.id}, {"expires", absl::ToUnixMicros(approval.expire_time)}};
+    entry->intent = nlohmann::json{{"approval", approval.id},
+                                   {"expires", absl::ToUnixMicros(approval.expire_time)}};
     absl::Status asked = co_await dependencies_.store->Ask(
-        ownership(), approval, RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent), ledger_.Timing(),
-        steps_);
+        ownership(), approval, RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent),
+        ledger_.Timing(), steps_);
     co_await StayIfNotGone();
     if (!asked.ok()) {
-      ABSL_LOG(ERROR) << "run " << run_.id << " is let go of: " << asked;
-      Abandon();
-      co_await Never();
+      co_await GiveUp(asked);
     }
   }
   const absl::Time expires = absl::FromUnixMicros(entry->intent->value("expires", int64_t{0}));
@@ -744,7 +832,8 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
   absl::StatusOr<std::optional<ApprovalRecord>> found = std::nullopt;
   while (true) {
     found = dependencies_.store->FindApproval(run_.key, path);
-    if (!found.ok() || !found->has_value() || (*found)->verdict != ApprovalRecord::Verdict::kPending || gone() ||
+    if (!found.ok() || !found->has_value() ||
+        (*found)->verdict != ApprovalRecord::Verdict::kPending || gone() ||
         stop_.stop_requested()) {
       break;
     }
@@ -753,8 +842,9 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
     if (expired.ok() && !gone()) {
       absl::StatusOr<ApprovalRecord> now_expired =
           co_await dependencies_.store->Expire(ownership(), path, dependencies_.clock->Now());
-      found = now_expired.ok() ? absl::StatusOr<std::optional<ApprovalRecord>>(*now_expired)
-                               : absl::StatusOr<std::optional<ApprovalRecord>>(now_expired.status());
+      found = now_expired.ok()
+                  ? absl::StatusOr<std::optional<ApprovalRecord>>(*now_expired)
+                  : absl::StatusOr<std::optional<ApprovalRecord>>(now_expired.status());
       break;
     }
     if (!stop_.stop_requested()) {
@@ -767,16 +857,16 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
   ledger_.Leave(TimeLedger::kApproval);
   co_await StayIfNotGone();
   if (!found.ok() || !found->has_value()) {
-    ABSL_LOG(ERROR) << "run " << run_.id << " is let go of, its approval cannot be read: " << found.status();
-    Abandon();
-    co_await Never();
+    co_await GiveUp(found.status());
   }
   if ((*found)->verdict == ApprovalRecord::Verdict::kPending) {
     co_return co_await RefuseStopped();
   }
-  nlohmann::json result{{"verdict", static_cast<int>((*found)->verdict)}, {"comment", (*found)->comment}};
+  nlohmann::json result{{"verdict", static_cast<int>((*found)->verdict)},
+                        {"comment", (*found)->comment}};
   if ((*found)->edited_arguments.has_value()) {
-    result["edited"] = nlohmann::json::parse(*(*found)->edited_arguments, nullptr, /*allow_exceptions=*/false);
+    result["edited"] =
+        nlohmann::json::parse(*(*found)->edited_arguments, nullptr, /*allow_exceptions=*/false);
   }
   // The decision is in the journal already, in the transaction that made it.
   entry->result = nlohmann::json{{"ok", result}};
@@ -787,12 +877,14 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
   co_await StayIfNotGone();
   absl::Status stopped = stop_status();
   if (stopped.ok() && result.ok()) {
-    auto skipped = std::ranges::find_if(entries_, [](const auto& entry) { return !entry.second.visited; });
+    auto skipped =
+        std::ranges::find_if(entries_, [](const auto& entry) { return !entry.second.visited; });
     if (skipped != entries_.end()) {
-      result = RunFailure(absl::StatusCode::kFailedPrecondition, "NONDETERMINISTIC_AGENT",
-                          absl::StrCat("at ", skipped->first, " the journal has '", skipped->second.command,
-                                       "' and the agent now ends without it"),
-                          {{"place", skipped->first}, {"journal", skipped->second.command}, {"agent", "end"}});
+      result = RunFailure(
+          absl::StatusCode::kFailedPrecondition, "NONDETERMINISTIC_AGENT",
+          absl::StrCat("at ", skipped->first, " the journal has '", skipped->second.command,
+                       "' and the agent now ends without it"),
+          {{"place", skipped->first}, {"journal", skipped->second.command}, {"agent", "end"}});
     }
   }
   if (!ClaimEnd()) {
@@ -807,16 +899,23 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
     ending.state = RunState::kSucceeded;
     ending.summary = result->summary;
     ending.artifacts = result->artifacts;
-    ending.answer = Dump({{"summary", result->summary}, {"artifacts", result->artifacts}, {"data", result->data}});
+    ending.answer = Dump(
+        {{"summary", result->summary}, {"artifacts", result->artifacts}, {"data", result->data}});
   } else {
     ending.state = RunState::kFailed;
     ending.error = RunError::Of(result.status());
   }
-  absl::StatusOr<RunRecord> ended = co_await dependencies_.store->End(ownership(), std::move(ending));
-  if (!ended.ok()) {
-    ABSL_LOG(ERROR) << "run " << run_.id << " could not be ended: " << ended.status();
+  absl::StatusOr<RunRecord> ended =
+      co_await dependencies_.store->End(ownership(), std::move(ending));
+  AfterEnd(ended.status());
+}
+
+void Execution::AfterEnd(const absl::Status& written) {
+  const bool again = !written.ok() && ReasonOf(written) != "RUN_FENCED";
+  if (!written.ok()) {
+    ABSL_LOG(ERROR) << "run " << run_.id << " could not be ended: " << written;
   }
-  Release();
+  LetGo(again ? Release::kTakeUpAgain : Release::kDone);
 }
 
 }  // namespace bulkhead::agent

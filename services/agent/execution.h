@@ -39,7 +39,8 @@ struct ExecutionDependencies {
   EventPublisher* events = nullptr;
 };
 
-// Splits a run's time into parts that don't overlap: while anything of a higher part is under way, the time is that one's. Not thread-safe.
+// Splits a run's time into parts that don't overlap: while anything of a higher part is under way,
+// the time is that one's. Not thread-safe.
 class TimeLedger {
  public:
   // Highest first.
@@ -60,17 +61,24 @@ class TimeLedger {
   int under_way_[kPartCount] = {};
 };
 
-// Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is thread-safe.
+// Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is
+// thread-safe.
 class Execution : public std::enable_shared_from_this<Execution> {
  public:
   enum class StopReason { kNone, kCancelled, kTimedOut };
 
-  // `on_released` is called once, when the run has ended or this execution has lost it, on any thread.
-  Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token, int max_steps,
-            std::function<void()> on_released);
+  // How an execution lets go of its run: it has ended, or is another's; or the storage failed, and
+  // it must be taken up again.
+  enum class Release { kDone, kTakeUpAgain };
+
+  // `on_released` is called once, on any thread.
+  Execution(ExecutionDependencies dependencies, TakenUp taken,
+            std::shared_ptr<const RawToken> token, int max_steps,
+            std::function<void(Release)> on_released);
   ~Execution();
 
-  // Runs the agent to its end. To be spawned on a strand. When the run is cut off the coroutine is destroyed and never returns.
+  // Runs the agent to its end. To be spawned on a strand. When the run is cut off the coroutine is
+  // destroyed and never returns.
   static Awaitable<void> Main(std::shared_ptr<Execution> self, std::unique_ptr<Agent> agent);
 
   // Asks the agent to end; the first reason counts.
@@ -82,7 +90,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // Begins no new command any more; what is under way goes on.
   void Drain();
   // Lets go of the run as a crash would: nothing more is written, the agent never resumes.
-  void Abandon();
+  void Abandon(Release release = Release::kDone);
 
   // Blocks until this execution has no tool call under way, at most until `deadline` (real time).
   void AwaitCalls(absl::Time deadline) const;
@@ -106,7 +114,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Ownership ownership() const { return {.key = run_.key, .epoch = run_.epoch}; }
   RunIdentity identity() const;
 
-  // The steps of every command. Each destroys the coroutine in place of returning when the run is gone.
+  // The steps of every command. Each destroys the coroutine in place of returning when the run is
+  // gone.
   Awaitable<Entry*> Enter(std::string path, std::string command, absl::Status misuse);
   Awaitable<void> Journal(std::vector<JournalRecord> records, std::vector<std::string> events);
   Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
@@ -115,23 +124,32 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // For operations that are refused because the run shall end.
   Awaitable<absl::Status> RefuseStopped();
 
-  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse, std::string tool,
-                                                     nlohmann::json input);
+  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse,
+                                                     std::string tool, nlohmann::json input);
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool);
   void CountCall(int change);
+  // Before the next attempt. False when the run shall end instead.
+  Awaitable<bool> Pause(int attempt);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const std::string& path, Entry* entry,
-                                                          const std::string& tool, const nlohmann::json& input,
+                                                          const std::string& tool,
+                                                          const nlohmann::json& input,
                                                           bool repeatable);
-  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse, ApprovalRequest request);
+  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse,
+                                                    ApprovalRequest request);
   Awaitable<absl::Status> Sleep(std::string path, absl::Status misuse, absl::Duration duration);
-  // A command whose result is made here: `make` is called unless the journal has it. Its event, if any, goes with it.
+  // A command whose result is made here: `make` is called unless the journal has it. Its event, if
+  // any, goes with it.
   Awaitable<nlohmann::json> Value(std::string path, absl::Status misuse, std::string command,
-                                  std::function<nlohmann::json()> make, std::function<std::string()> event);
+                                  std::function<nlohmann::json()> make,
+                                  std::function<std::string()> event);
 
   // Ends the run with the agent's result, or what stands in its place.
   Awaitable<void> End(absl::StatusOr<Answer> result);
   [[nodiscard]] bool ClaimEnd();
-  void Release();
+  void LetGo(Release release);
+  void AfterEnd(const absl::Status& written);
+  // Nothing more can be written for this run here. Never resumes.
+  Awaitable<void> GiveUp(absl::Status written);
   JournalRecord RecordOf(const std::string& path, const Entry& entry, JournalRecord::Kind kind,
                          const nlohmann::json& payload) const;
 
@@ -157,7 +175,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   int calls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::stop_source> approval_waits_ ABSL_GUARDED_BY(mutex_);
-  std::function<void()> on_released_ ABSL_GUARDED_BY(mutex_);
+  std::function<void(Release)> on_released_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bulkhead::agent

@@ -21,7 +21,8 @@
 
 namespace bulkhead::agent {
 
-// How a tool may be repeated. The numbers are those of bulkhead.tool.v1.RepeatPolicy; they are journalled.
+// How a tool may be repeated. The numbers are those of bulkhead.tool.v1.RepeatPolicy; they are
+// journalled.
 enum class RepeatPolicy { kSafe = 1, kIdempotent = 2, kAtMostOnce = 3 };
 
 // On whose behalf a run calls.
@@ -36,7 +37,8 @@ struct ToolCall {
   std::string tool;  // "table.load"
   nlohmann::json input;
   std::string request_id;  // The idempotency key.
-  // The checks have passed and the tool runs. An error cancels the call and is its result. Called on the calling coroutine, like the next.
+  // The checks have passed and the tool runs. An error cancels the call and is its result. Called
+  // on the calling coroutine, like the next.
   std::function<Awaitable<absl::Status>()> on_accepted;
   std::function<void(double fraction, std::string_view message)> on_progress;
 };
@@ -50,7 +52,8 @@ struct ToolResult {
 class ToolClient {
  public:
   virtual ~ToolClient() = default;
-  virtual Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string tool) = 0;
+  virtual Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity,
+                                                           std::string tool) = 0;
   virtual Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) = 0;
 };
 
@@ -59,8 +62,8 @@ class TokenExchange {
  public:
   virtual ~TokenExchange() = default;
   // A run token for `run` ("users/u/runs/r"), out of the access token of its user.
-  virtual Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject, std::string run,
-                                                     absl::Duration lifetime) = 0;
+  virtual Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject,
+                                                     std::string run, absl::Duration lifetime) = 0;
 };
 
 // The way to the notifier. Thread-safe.
@@ -68,7 +71,8 @@ class EventPublisher {
  public:
   virtual ~EventPublisher() = default;
   // All or nothing; publishing again changes nothing.
-  virtual Awaitable<absl::Status> Publish(std::vector<OutboxEntry> entries, std::stop_token stop) = 0;
+  virtual Awaitable<absl::Status> Publish(std::vector<OutboxEntry> entries,
+                                          std::stop_token stop) = 0;
   // Best effort, without a number; see run_events.h for `event`.
   virtual void PublishTransient(std::string event) = 0;
 };

@@ -20,15 +20,20 @@
 namespace bulkhead::agent {
 namespace {
 
-// How long Shutdown lets tool calls end, and how long the destructor waits for coroutines to go. Real time.
+// How long Shutdown lets tool calls end, and how long the destructor waits for coroutines to go.
+// Real time.
 constexpr absl::Duration kDrainLimit = absl::Seconds(2);
 constexpr absl::Duration kCloseLimit = absl::Seconds(5);
+// How long a run rests whose storage failed, before it is taken up again.
+constexpr absl::Duration kRest = absl::Seconds(1);
 
 absl::Status TimedOut(const RunRecord& run) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, "the time of the run is over",
-                   {.domain = "bulkhead.agent",
-                    .reason = "RUN_TIMED_OUT",
-                    .metadata = {{"run", run.id}, {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, "the time of the run is over",
+      {.domain = "bulkhead.agent",
+       .reason = "RUN_TIMED_OUT",
+       .metadata = {{"run", run.id},
+                    {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
 }
 
 }  // namespace
@@ -39,7 +44,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   struct Active {
     RunRecord run;
     Clock::TimerId deadline_timer = 0;
-    Clock::TimerId grace_timer = 0;
+    Clock::TimerId grace_timer = 0;  // Also that of a run that rests.
     // Null while it waits, and while it is taken up.
     std::shared_ptr<Execution> execution;
     // Asked for while it was taken up.
@@ -79,16 +84,17 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
   // `callback` gets this state on a thread of the executor, unless it is closed by then.
   Clock::TimerId CallAt(absl::Time when, std::function<void(State&)> callback) {
-    return clock()->CallAt(when, [weak = weak_from_this(), callback = std::move(callback)]() mutable {
-      if (std::shared_ptr<State> state = weak.lock()) {
-        Executor* executor = state->dependencies.executor;
-        executor->Post([state = std::move(state), callback = std::move(callback)] {
-          if (!state->is_closed()) {
-            callback(*state);
+    return clock()->CallAt(
+        when, [weak = weak_from_this(), callback = std::move(callback)]() mutable {
+          if (std::shared_ptr<State> state = weak.lock()) {
+            Executor* executor = state->dependencies.executor;
+            executor->Post([state = std::move(state), callback = std::move(callback)] {
+              if (!state->is_closed()) {
+                callback(*state);
+              }
+            });
           }
         });
-      }
-    });
   }
 
   bool is_closed() {
@@ -157,14 +163,50 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
   }
 
+  // The storage failed: the run is taken up again in a while, as after a crash. Its deadline and
+  // cancellation hold meanwhile.
+  void Rest(const std::string& id, const std::string& user, bool ran) {
+    std::shared_ptr<Execution> gone;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (closed || found == active.end()) {
+        return;
+      }
+      gone = std::move(found->second.execution);
+      if (ran) {
+        queue.Finished(user);
+      }
+    }
+    const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [id, user](State& state) {
+      {
+        absl::MutexLock lock(state.mutex);
+        if (state.active.contains(id)) {
+          state.queue.Enqueue({.user = user, .run = id});
+        }
+      }
+      state.Pump();
+    });
+    {
+      absl::MutexLock lock(mutex);
+      if (auto found = active.find(id); found != active.end()) {
+        found->second.grace_timer = timer;
+      }
+    }
+    Pump();
+  }
+
   static Awaitable<void> Execute(std::shared_ptr<State> state, RunRecord run) {
     absl::StatusOr<TakenUp> taken = co_await state->store()->TakeUp(run.key, state->clock()->Now());
     if (!taken.ok()) {
-      // Cancelled or timed out in the last moment; or the storage is gone, and then the next start will see to it.
-      if (taken.status().code() != absl::StatusCode::kFailedPrecondition) {
-        ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up: " << taken.status();
+      const std::string reason = ReasonOf(taken.status());
+      if (reason == "RUN_ENDED" || reason == "RUN_NOT_FOUND") {
+        state->Forget(run.id, run.owner,
+                      /*ran=*/true);  // Cancelled or timed out in the last moment, or deleted.
+      } else {
+        ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up now: " << taken.status();
+        state->Rest(run.id, run.owner, /*ran=*/true);
       }
-      state->Forget(run.id, run.owner, /*ran=*/true);
       co_return;
     }
     const Ownership ownership{.key = taken->run.key, .epoch = taken->run.epoch};
@@ -172,19 +214,24 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     std::shared_ptr<const RawToken> token;
     absl::Status prepared = state->Prepare(taken->run, agent, token);
     if (!prepared.ok() || taken->run.state == RunState::kCancelling) {
-      co_await state->EndUnstarted(
-          ownership, run, prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed,
-          prepared, /*ran=*/true);
+      co_await state->EndUnstarted(ownership, run,
+                                   prepared.code() == absl::StatusCode::kDeadlineExceeded
+                                       ? RunState::kTimedOut
+                                       : RunState::kFailed,
+                                   prepared, /*ran=*/true);
       co_return;
     }
 
-    auto execution = std::make_shared<Execution>(
-        state->dependencies.execution, *std::move(taken), std::move(token), state->options.max_steps_per_run,
-        [weak = std::weak_ptr<State>(state), id = run.id, user = run.owner] {
-          if (std::shared_ptr<State> state = weak.lock()) {
-            state->Forget(id, user, /*ran=*/true);
-          }
-        });
+    auto execution = std::make_shared<Execution>(state->dependencies.execution, *std::move(taken),
+                                                 std::move(token), state->options.max_steps_per_run,
+                                                 [weak = std::weak_ptr<State>(state), id = run.id,
+                                                  user = run.owner](Execution::Release release) {
+                                                   if (std::shared_ptr<State> state = weak.lock()) {
+                                                     release == Execution::Release::kTakeUpAgain
+                                                         ? state->Rest(id, user, /*ran=*/true)
+                                                         : state->Forget(id, user, /*ran=*/true);
+                                                   }
+                                                 });
     Execution::StopReason stop = Execution::StopReason::kNone;
     bool closed;
     {
@@ -202,14 +249,16 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (stop != Execution::StopReason::kNone) {
       state->Stop(run.id, stop);
     }
-    // One strand a run: its agent needs no locks, and its parallel branches are not parallel threads.
+    // One strand a run: its agent needs no locks, and its parallel branches are not parallel
+    // threads.
     auto strand = boost::asio::make_strand(state->dependencies.executor->get());
     co_await boost::asio::co_spawn(strand, Execution::Main(std::move(execution), std::move(agent)),
                                    boost::asio::use_awaitable);
   }
 
   // What a run needs before it can execute. DEADLINE_EXCEEDED when its time is over.
-  absl::Status Prepare(const RunRecord& run, std::unique_ptr<Agent>& agent, std::shared_ptr<const RawToken>& token) {
+  absl::Status Prepare(const RunRecord& run, std::unique_ptr<Agent>& agent,
+                       std::shared_ptr<const RawToken>& token) {
     if (clock()->Now() >= run.deadline) {
       return TimedOut(run);
     }
@@ -225,14 +274,18 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       thrown = "something that is no std::exception";
     }
     if (agent == nullptr) {
-      return MakeError(absl::StatusCode::kInternal, absl::StrCat("no instance of the agent could be made: ", thrown),
-                       {.domain = "bulkhead.agent", .reason = "AGENT_THREW", .metadata = {{"agent", run.agent}}});
+      return MakeError(absl::StatusCode::kInternal,
+                       absl::StrCat("no instance of the agent could be made: ", thrown),
+                       {.domain = "bulkhead.agent",
+                        .reason = "AGENT_THREW",
+                        .metadata = {{"agent", run.agent}}});
     }
     return absl::OkStatus();
   }
 
   // Ends a run that does not execute.
-  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why, bool ran) {
+  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why,
+                               bool ran) {
     auto self = shared_from_this();
     Ending ending{.state = to, .time = clock()->Now()};
     if (!why.ok()) {
@@ -241,8 +294,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     absl::StatusOr<RunRecord> ended = co_await store()->End(ownership, std::move(ending));
     if (!ended.ok() && ReasonOf(ended.status()) != "RUN_FENCED") {
       ABSL_LOG(ERROR) << "run " << run.id << " could not be ended: " << ended.status();
+      Rest(run.id, run.owner, ran);
+    } else {
+      Forget(run.id, run.owner, ran);
     }
-    Forget(run.id, run.owner, ran);
   }
 
   void OnDeadline(const std::string& id) {
@@ -258,7 +313,8 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       waited = queue.Remove(run.owner, id);
     }
     if (waited) {
-      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run), /*ran=*/false));
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run),
+                         /*ran=*/false));
     } else {
       Stop(id, Execution::StopReason::kTimedOut);
     }
@@ -281,11 +337,12 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
     execution->RequestStop(reason);
     std::weak_ptr<Execution> stopping = execution;
-    const Clock::TimerId timer = CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
-      if (std::shared_ptr<Execution> execution = stopping.lock()) {
-        state.Spawn(Execution::CutOff(std::move(execution)));
-      }
-    });
+    const Clock::TimerId timer =
+        CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
+          if (std::shared_ptr<Execution> execution = stopping.lock()) {
+            state.Spawn(Execution::CutOff(std::move(execution)));
+          }
+        });
     absl::MutexLock lock(mutex);
     if (auto found = active.find(id); found != active.end()) {
       found->second.grace_timer = timer;
@@ -301,7 +358,8 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (IsTerminal(run.state)) {
       Forget(run.id, run.owner, /*ran=*/false);
     } else if (waited) {
-      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(), /*ran=*/false));
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(),
+                         /*ran=*/false));
     } else {
       Stop(run.id, Execution::StopReason::kCancelled);
     }
@@ -358,7 +416,9 @@ std::unique_ptr<RunEngine> RunEngine::Create(Options options, Dependencies depen
 
 RunEngine::RunEngine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-RunEngine::~RunEngine() { state_->Close(); }
+RunEngine::~RunEngine() { Abandon(); }
+
+void RunEngine::Abandon() { state_->Close(); }
 
 absl::Status RunEngine::Start() {
   ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, state_->store()->UnfinishedAcrossUsers());

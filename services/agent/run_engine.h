@@ -33,13 +33,16 @@ class RunEngine {
   };
 
   static std::unique_ptr<RunEngine> Create(Options options, Dependencies dependencies);
-  // As a crash: what runs is let go of and stays in the store as its journal has it.
-  ~RunEngine();
+  ~RunEngine();  // Abandons.
 
   // Takes up what has not ended.
   absl::Status Start();
-  // Tool calls under way get a moment to end; then as the destructor. The next Start goes on. Idempotent.
+  // Tool calls under way get a moment to end; then Abandon. The next Start goes on.
+  // Idempotent.
   void Shutdown();
+
+  // As a crash: what runs is let go of and stays in the store as its journal has it. Idempotent.
+  void Abandon();
 
   // A run has been created.
   void Submit(const RunRecord& run);

@@ -12,15 +12,19 @@ namespace {
 
 namespace pb = ::bulkhead::notifier::v1;
 
-// The notifier takes no event that is larger than some hundred kilobytes, and a watcher needs no novel.
+// The notifier takes no event that is larger than some hundred kilobytes, and a watcher needs no
+// novel.
 constexpr size_t kMaxText = 16 << 10;
 constexpr size_t kMaxInputText = 400;
 constexpr size_t kMaxInputElements = 20;
 
-// What protobuf takes as a string: UTF-8, bytes that are none replaced, cut at a character's beginning.
+// What protobuf takes as a string: UTF-8, bytes that are none replaced, cut at a character's
+// beginning.
 std::string Clean(std::string_view text, size_t limit) {
-  std::string clean = nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
-                          .get<std::string>();
+  std::string clean =
+      nlohmann::json::parse(
+          nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+          .get<std::string>();
   if (clean.size() > limit) {
     size_t end = limit;
     while (end > 0 && (static_cast<unsigned char>(clean[end]) & 0xC0) == 0x80) {
@@ -56,7 +60,10 @@ void SetError(const RunError& error, pb::EventError* out) {
 nlohmann::json Shortened(const nlohmann::json& value) {
   if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
-    return text.size() <= kMaxInputText ? value : nlohmann::json(absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
+    return text.size() <= kMaxInputText
+               ? value
+               : nlohmann::json(
+                     absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
   }
   if (value.is_array()) {
     nlohmann::json out = nlohmann::json::array();
@@ -81,7 +88,8 @@ nlohmann::json Shortened(const nlohmann::json& value) {
 
 // 00-<trace id, 32 hex digits>-<parent>-<flags>; https://www.w3.org/TR/trace-context/.
 std::string TraceId(std::string_view traceparent) {
-  return traceparent.size() >= 35 && traceparent[2] == '-' ? std::string(traceparent.substr(3, 32)) : "";
+  return traceparent.size() >= 35 && traceparent[2] == '-' ? std::string(traceparent.substr(3, 32))
+                                                           : "";
 }
 
 }  // namespace
@@ -136,10 +144,11 @@ std::string RunEvents::ToolExecuting(absl::Time time, int step, std::string_view
   return event.SerializeAsString();
 }
 
-std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
-                                    std::string_view message) const {
+std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::string_view tool,
+                                    double fraction, std::string_view message) const {
   pb::Event event = Begin(time, "tool_progress");
-  event.set_event_id(absl::StrCat(run_.substr(run_.rfind('/') + 1), "-progress-", step, "-", number));
+  event.set_event_id(
+      absl::StrCat(run_.substr(run_.rfind('/') + 1), "-progress-", step, "-", number));
   pb::ToolProgress* payload = event.mutable_tool_progress();
   payload->set_step(step);
   payload->set_tool(absl::StrCat("tools/", tool));
@@ -148,8 +157,8 @@ std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::
   return event.SerializeAsString();
 }
 
-std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
-                                     const std::optional<RunError>& error,
+std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view tool,
+                                     absl::Duration duration, const std::optional<RunError>& error,
                                      const std::vector<std::string>& artifacts) const {
   pb::Event event = Begin(time, "tool_completed");
   pb::ToolCompleted* payload = event.mutable_tool_completed();
@@ -190,7 +199,8 @@ std::string RunEvents::Recovered(absl::Time time, int recoveries, int completed_
   return event.SerializeAsString();
 }
 
-std::string RunEvents::Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
+std::string RunEvents::Completed(absl::Time time, std::string_view summary,
+                                 const std::vector<std::string>& artifacts,
                                  absl::Duration duration) const {
   pb::Event event = Begin(time, "agent_completed");
   pb::AgentCompleted* payload = event.mutable_agent_completed();
@@ -200,7 +210,8 @@ std::string RunEvents::Completed(absl::Time time, std::string_view summary, cons
   return event.SerializeAsString();
 }
 
-std::string RunEvents::Failed(absl::Time time, const RunError& error, absl::Duration duration) const {
+std::string RunEvents::Failed(absl::Time time, const RunError& error,
+                              absl::Duration duration) const {
   pb::Event event = Begin(time, "agent_failed");
   SetError(error, event.mutable_agent_failed()->mutable_error());
   SetDuration(duration, event.mutable_agent_failed()->mutable_duration());

@@ -1,5 +1,6 @@
-// The events of a run, as serialized bulkhead.notifier.v1.Event; durable ones without sequence and id, which come with their place in the outbox. Long texts
-// are cut, and what is no UTF-8 is replaced.
+// The events of a run, as serialized bulkhead.notifier.v1.Event; durable ones without sequence and
+// id, which come with their place in the outbox. Long texts are cut, and what is no UTF-8 is
+// replaced.
 #ifndef SERVICES_AGENT_RUN_EVENTS_H_
 #define SERVICES_AGENT_RUN_EVENTS_H_
 
@@ -28,20 +29,23 @@ class RunEvents {
   std::string Started(absl::Time time, absl::Duration queued) const;
   std::string Thinking(absl::Time time, std::string_view text) const;
   // Long strings of `input` are shortened.
-  std::string ToolExecuting(absl::Time time, int step, std::string_view tool, const nlohmann::json& input) const;
+  std::string ToolExecuting(absl::Time time, int step, std::string_view tool,
+                            const nlohmann::json& input) const;
   // Transient: it has an id, made of step and `number`, and no sequence.
-  std::string ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
-                           std::string_view message) const;
-  std::string ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
-                            const std::optional<RunError>& error, const std::vector<std::string>& artifacts) const;
+  std::string ToolProgress(absl::Time time, int step, int number, std::string_view tool,
+                           double fraction, std::string_view message) const;
+  std::string ToolCompleted(absl::Time time, int step, std::string_view tool,
+                            absl::Duration duration, const std::optional<RunError>& error,
+                            const std::vector<std::string>& artifacts) const;
   std::string ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const;
   std::string ApprovalResolved(absl::Time time, const ApprovalRecord& approval) const;
   std::string Recovered(absl::Time time, int recoveries, int completed_steps) const;
   // The terminal events. `duration` is from start to end.
-  std::string Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
-                        absl::Duration duration) const;
+  std::string Completed(absl::Time time, std::string_view summary,
+                        const std::vector<std::string>& artifacts, absl::Duration duration) const;
   std::string Failed(absl::Time time, const RunError& error, absl::Duration duration) const;
-  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment, absl::Duration duration) const;
+  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment,
+                        absl::Duration duration) const;
 
  private:
   notifier::v1::Event Begin(absl::Time time, std::string_view type) const;
@@ -53,7 +57,8 @@ class RunEvents {
   const std::string trace_id_;
 };
 
-// `event` with its place in the stream, and the id "<run id>-<sequence>": the same however often it leaves the outbox.
+// `event` with its place in the stream, and the id "<run id>-<sequence>": the same however often it
+// leaves the outbox.
 std::string Numbered(std::string event, std::string_view run_id, int64_t sequence);
 
 }  // namespace bulkhead::agent

@@ -33,16 +33,22 @@ void SetStruct(const nlohmann::json& object, google::protobuf::Struct* out) {
   }
 }
 
-nlohmann::json Parse(const std::string& text) { return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false); }
+nlohmann::json Parse(const std::string& text) {
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
-absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what, std::string_view name) {
+absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what,
+                     std::string_view name) {
   return MakeError(code, what,
-                   {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"name", std::string(name)}}});
+                   {.domain = "bulkhead.agent",
+                    .reason = std::string(reason),
+                    .metadata = {{"name", std::string(name)}}});
 }
 
 absl::Status NameInvalid(std::string_view name, std::string_view why) {
-  return Refused(absl::StatusCode::kInvalidArgument, "RUN_NAME_INVALID",
-                 absl::StrCat("'", name, "' is not the name of a run, users/{user}/runs/{run}: ", why), name);
+  return Refused(
+      absl::StatusCode::kInvalidArgument, "RUN_NAME_INVALID",
+      absl::StrCat("'", name, "' is not the name of a run, users/{user}/runs/{run}: ", why), name);
 }
 
 }  // namespace
@@ -66,7 +72,8 @@ v1::Run ToProto(const RunRecord& run) {
     out.mutable_error()->set_reason(run.error->reason);
     out.mutable_error()->set_message(run.error->message);
     out.mutable_error()->set_domain(run.error->domain);
-    out.mutable_error()->mutable_metadata()->insert(run.error->metadata.begin(), run.error->metadata.end());
+    out.mutable_error()->mutable_metadata()->insert(run.error->metadata.begin(),
+                                                    run.error->metadata.end());
   }
   SetTime(run.create_time, out.mutable_create_time());
   if (run.start_time.has_value()) {
@@ -151,7 +158,8 @@ absl::StatusOr<std::string> ParseRunName(std::string_view name, std::string_view
     }
   }
   if (parts[1] != user) {
-    return Refused(absl::StatusCode::kNotFound, "RUN_NOT_FOUND", absl::StrCat("there is no run '", name, "'"), name);
+    return Refused(absl::StatusCode::kNotFound, "RUN_NOT_FOUND",
+                   absl::StrCat("there is no run '", name, "'"), name);
   }
   return parts[3];
 }
@@ -163,8 +171,8 @@ absl::StatusOr<ApprovalName> ParseApprovalName(std::string_view name, std::strin
   }
   absl::StatusOr<std::string> run = ParseRunName(name.substr(0, split), user);
   if (run.status().code() == absl::StatusCode::kNotFound) {
-    return Refused(absl::StatusCode::kNotFound, "APPROVAL_NOT_FOUND", absl::StrCat("there is no approval '", name, "'"),
-                   name);
+    return Refused(absl::StatusCode::kNotFound, "APPROVAL_NOT_FOUND",
+                   absl::StrCat("there is no approval '", name, "'"), name);
   }
   RETURN_IF_ERROR(run.status());
   return ApprovalName{.run = *std::move(run), .approval = std::string(name.substr(split + 11))};

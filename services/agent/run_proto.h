@@ -19,11 +19,13 @@ v1::Approval ToProto(const ApprovalRecord& approval, std::string_view owner);
 v1::Agent ToProto(const AgentSpec& spec);
 v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner);
 
-// "run-1" out of "users/ada/runs/run-1". INVALID_ARGUMENT `RUN_NAME_INVALID`: not of that form, or an id that no run can have (empty, a
-// placeholder, malformed); NOT_FOUND `RUN_NOT_FOUND` when the user is not `user`.
+// "run-1" out of "users/ada/runs/run-1". INVALID_ARGUMENT `RUN_NAME_INVALID`: not of that form, or
+// an id that no run can have (empty, a placeholder, malformed); NOT_FOUND `RUN_NOT_FOUND` when the
+// user is not `user`.
 absl::StatusOr<std::string> ParseRunName(std::string_view name, std::string_view user);
 
-// "run-1" and "approval-1" out of "users/ada/runs/run-1/approvals/approval-1". As above, with NOT_FOUND `APPROVAL_NOT_FOUND`.
+// "run-1" and "approval-1" out of "users/ada/runs/run-1/approvals/approval-1". As above, with
+// NOT_FOUND `APPROVAL_NOT_FOUND`.
 struct ApprovalName {
   std::string run;
   std::string approval;

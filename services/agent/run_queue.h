@@ -12,12 +12,12 @@
 
 namespace bulkhead::agent {
 
-// Users take turns; within one user, first come, first served. A user with a thousand waiting runs delays another's first run by at most one turn.
-// Not thread-safe.
+// Users take turns; within one user, first come, first served. A user with a thousand waiting runs
+// delays another's first run by at most one turn. Not thread-safe.
 class RunQueue {
  public:
   struct Limits {
-    int max_running = 64;          // All users together.
+    int max_running = 64;  // All users together.
     int max_running_per_user = 4;
   };
   struct Entry {
@@ -28,7 +28,8 @@ class RunQueue {
   explicit RunQueue(Limits limits) : limits_(limits) {}
 
   void Enqueue(Entry entry);
-  // The next run to start, which counts as running from now on; nullopt when none waits or may start.
+  // The next run to start, which counts as running from now on; nullopt when none waits or may
+  // start.
   std::optional<Entry> Next();
   // A run that Next gave has ended.
   void Finished(std::string_view user);

@@ -61,7 +61,8 @@ struct RunRecord {
   std::string name() const { return "users/" + owner + "/runs/" + id; }
 };
 
-// One line of a run's journal. A command is an intent, when it has an effect that a crash could leave in doubt, then its result.
+// One line of a run's journal. A command is an intent, when it has an effect that a crash could
+// leave in doubt, then its result.
 struct JournalRecord {
   enum class Kind {
     kIntent = 1,     // About to be done.
@@ -71,7 +72,8 @@ struct JournalRecord {
   std::string path;  // Its place in the program: "3", or "3.0.1" inside of a parallel group.
   int step = 0;      // Its number in the order of beginning, from 1; for people.
   Kind kind = Kind::kResult;
-  std::string command;  // What it was, as "tool table.load#9f86d081884c": the same command has the same text.
+  std::string command;  // What it was, as "tool table.load#9f86d081884c": the same command has the
+                        // same text.
   std::string payload;  // JSON text.
 };
 

@@ -7,20 +7,20 @@ namespace bulkhead::agent {
 namespace {
 
 constexpr std::pair<RunState, RunState> kTransitions[] = {
-    {RunState::kPending, RunState::kRunning},               // Its turn has come.
-    {RunState::kPending, RunState::kFailed},                // It cannot start: its agent is gone.
-    {RunState::kPending, RunState::kCancelled},             // Nothing executes yet, so nothing needs to end.
-    {RunState::kPending, RunState::kTimedOut},              // Its time was over before its turn came.
-    {RunState::kRunning, RunState::kAwaitingApproval},      // Asks a person.
-    {RunState::kRunning, RunState::kCancelling},            // Asked to stop.
-    {RunState::kRunning, RunState::kSucceeded},             // The agent answered.
-    {RunState::kRunning, RunState::kFailed},                // The agent failed.
-    {RunState::kRunning, RunState::kTimedOut},              // Its time is over.
-    {RunState::kAwaitingApproval, RunState::kRunning},      // Decided, or expired.
-    {RunState::kAwaitingApproval, RunState::kCancelling},   // Asked to stop.
-    {RunState::kAwaitingApproval, RunState::kFailed},       // A parallel branch failed the run.
-    {RunState::kAwaitingApproval, RunState::kTimedOut},     // Its time is over.
-    {RunState::kCancelling, RunState::kCancelled},          // The agent has ended, or was cut off.
+    {RunState::kPending, RunState::kRunning},    // Its turn has come.
+    {RunState::kPending, RunState::kFailed},     // It cannot start: its agent is gone.
+    {RunState::kPending, RunState::kCancelled},  // Nothing executes yet, so nothing needs to end.
+    {RunState::kPending, RunState::kTimedOut},   // Its time was over before its turn came.
+    {RunState::kRunning, RunState::kAwaitingApproval},     // Asks a person.
+    {RunState::kRunning, RunState::kCancelling},           // Asked to stop.
+    {RunState::kRunning, RunState::kSucceeded},            // The agent answered.
+    {RunState::kRunning, RunState::kFailed},               // The agent failed.
+    {RunState::kRunning, RunState::kTimedOut},             // Its time is over.
+    {RunState::kAwaitingApproval, RunState::kRunning},     // Decided, or expired.
+    {RunState::kAwaitingApproval, RunState::kCancelling},  // Asked to stop.
+    {RunState::kAwaitingApproval, RunState::kFailed},      // A parallel branch failed the run.
+    {RunState::kAwaitingApproval, RunState::kTimedOut},    // Its time is over.
+    {RunState::kCancelling, RunState::kCancelled},         // The agent has ended, or was cut off.
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The agent service's own data: runs, their journals, approvals, and the outbox of events that have not reached the notifier.
+// The agent service's own data: runs, their journals, approvals, and the outbox of events that have
+// not reached the notifier.
 #ifndef SERVICES_AGENT_RUN_STORE_H_
 #define SERVICES_AGENT_RUN_STORE_H_
 
@@ -40,7 +41,8 @@ struct OutboxEntry {
   std::string event;  // A serialized bulkhead.notifier.v1.Event.
 };
 
-// Who executes a run: an append under an epoch that is not the run's is refused, so that a run has one owner.
+// Who executes a run: an append under an epoch that is not the run's is refused, so that a run has
+// one owner.
 struct Ownership {
   int64_t key = 0;
   int64_t epoch = 0;
@@ -54,7 +56,8 @@ struct Append {
   RunTiming timing;
 };
 
-// How a run ended, as its engine sees it. One that is being cancelled becomes CANCELLED whatever this says.
+// How a run ended, as its engine sees it. One that is being cancelled becomes CANCELLED whatever
+// this says.
 struct Ending {
   RunState state = RunState::kFailed;
   std::string summary;  // Of the answer, and its files: for the event.
@@ -71,8 +74,9 @@ struct TakenUp {
   std::vector<JournalRecord> journal;
 };
 
-// Thread-safe. Every event that a method writes gets its sequence in the same transaction, after which `on_outbox` is called.
-// Errors: those of storage, and as named below with domain bulkhead.agent.
+// Thread-safe. Every event that a method writes gets its sequence in the same transaction, after
+// which `on_outbox` is called. Errors: those of storage, and as named below with domain
+// bulkhead.agent.
 class RunStore {
  public:
   // `on_outbox` may be called on any thread and must be short.
@@ -84,20 +88,26 @@ class RunStore {
     // NOT_FOUND `RUN_NOT_FOUND`, also for another user's.
     absl::StatusOr<RunRecord> Get(std::string_view id) const;
     // Newest first, those with a key below `before` (0: all), one more than `limit` at most.
-    absl::StatusOr<std::vector<RunRecord>> List(const RunFilter& filter, int64_t before, int limit) const;
+    absl::StatusOr<std::vector<RunRecord>> List(const RunFilter& filter, int64_t before,
+                                                int limit) const;
     absl::StatusOr<std::optional<RunRecord>> FindByRequest(std::string_view request_id) const;
-    // Stores a PENDING run of this owner, and its run_queued event; `run.key` is set. A run with the same request id is returned in its place.
-    // RESOURCE_EXHAUSTED `RUN_QUOTA_EXCEEDED` when the owner has `max_unfinished` runs that have not ended.
+    // Stores a PENDING run of this owner, and its run_queued event; `run.key` is set. A run with
+    // the same request id is returned in its place. RESOURCE_EXHAUSTED `RUN_QUOTA_EXCEEDED` when
+    // the owner has `max_unfinished` runs that have not ended.
     Awaitable<absl::StatusOr<RunRecord>> Create(RunRecord run, int max_unfinished) const;
-    // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`, NOT_FOUND `RUN_NOT_FOUND`.
-    Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment, absl::Time now) const;
+    // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`,
+    // NOT_FOUND `RUN_NOT_FOUND`.
+    Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment,
+                                                absl::Time now) const;
     // FAILED_PRECONDITION `RUN_NOT_ENDED`, NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string id) const;
     // Oldest first.
     absl::StatusOr<std::vector<ApprovalRecord>> Approvals(std::string_view run) const;
-    // NOT_FOUND `APPROVAL_NOT_FOUND`; FAILED_PRECONDITION `APPROVAL_DECIDED`, `APPROVAL_EXPIRED`, `APPROVAL_CALL_CHANGED` (`call_hash` differs).
-    // `decision`: verdict, comment, edited_arguments, decided_by, decide_time.
-    Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string run, std::string approval, std::string call_hash,
+    // NOT_FOUND `APPROVAL_NOT_FOUND`; FAILED_PRECONDITION `APPROVAL_DECIDED`, `APPROVAL_EXPIRED`,
+    // `APPROVAL_CALL_CHANGED` (`call_hash` differs). `decision`: verdict, comment,
+    // edited_arguments, decided_by, decide_time.
+    Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string run, std::string approval,
+                                                      std::string call_hash,
                                                       ApprovalRecord decision) const;
 
    private:
@@ -110,23 +120,27 @@ class RunStore {
 
   // --- for the engine, which executes everybody's runs ---
 
-  // Takes a run up under a new epoch: one that waits starts, one that a dead process left is recovered (its event is run_recovered, unless
-  // it was being cancelled). NOT_FOUND, FAILED_PRECONDITION `RUN_ENDED`.
+  // Takes a run up under a new epoch: one that waits starts, one that a dead process left is
+  // recovered (its event is run_recovered, unless it was being cancelled). NOT_FOUND,
+  // FAILED_PRECONDITION `RUN_ENDED`.
   Awaitable<absl::StatusOr<TakenUp>> TakeUp(int64_t key, absl::Time now) const;
 
   // ABORTED `RUN_FENCED` when the run has another owner by now, or has ended.
   Awaitable<absl::Status> Write(Ownership owner, Append append) const;
 
   // Stores a question with its intent in the journal; the run awaits approval.
-  Awaitable<absl::Status> Ask(Ownership owner, ApprovalRecord approval, JournalRecord intent, RunTiming timing,
-                              int steps) const;
+  Awaitable<absl::Status> Ask(Ownership owner, ApprovalRecord approval, JournalRecord intent,
+                              RunTiming timing, int steps) const;
   // What has been decided on a command of the run, or nullopt.
-  absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key, std::string_view path) const;
+  absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key,
+                                                             std::string_view path) const;
   // Counts as denied unless it has been decided in the meantime. Returns how it stands.
-  Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path, absl::Time now) const;
+  Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path,
+                                                   absl::Time now) const;
 
-  // Ends a run: tool calls that are open get their tool_completed, then comes the one terminal event. An ownership without epoch (0) ends a run
-  // that nobody has taken up. ABORTED `RUN_FENCED`.
+  // Ends a run: tool calls that are open get their tool_completed, then comes the one terminal
+  // event. An ownership without epoch (0) ends a run that nobody has taken up. ABORTED
+  // `RUN_FENCED`.
   Awaitable<absl::StatusOr<RunRecord>> End(Ownership owner, Ending ending) const;
 
   // Runs that have not ended, oldest first.

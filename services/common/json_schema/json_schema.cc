@@ -14,8 +14,11 @@ namespace bulkhead {
 namespace {
 
 absl::Status SchemaInvalid(std::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("not a usable JSON Schema: ", what),
-                   {.domain = "bulkhead.json", .reason = "JSON_SCHEMA_INVALID", .metadata = {{"problem", std::string(what)}}});
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   absl::StrCat("not a usable JSON Schema: ", what),
+                   {.domain = "bulkhead.json",
+                    .reason = "JSON_SCHEMA_INVALID",
+                    .metadata = {{"problem", std::string(what)}}});
 }
 
 // Without a detour over text: instances can be megabytes.
@@ -45,7 +48,8 @@ jsoncons::json Convert(const nlohmann::json& value) {
     case nlohmann::json::value_t::number_unsigned:
       return jsoncons::json(value.get<uint64_t>());
     case nlohmann::json::value_t::number_float: {
-      // google.protobuf.Struct knows doubles only: 3.0 that came through one is the integer 3 (JSON Schema says so too).
+      // google.protobuf.Struct knows doubles only: 3.0 that came through one is the integer 3 (JSON
+      // Schema says so too).
       return jsoncons::json(value.get<double>());
     }
     case nlohmann::json::value_t::null:
@@ -73,8 +77,8 @@ absl::StatusOr<std::unique_ptr<JsonSchema>> JsonSchema::Compile(std::string_view
     if (!schema.is_object()) {
       return SchemaInvalid("it must be a JSON object");
     }
-    return std::unique_ptr<JsonSchema>(
-        new JsonSchema(std::make_unique<State>(jsoncons::jsonschema::make_json_schema(std::move(schema)))));
+    return std::unique_ptr<JsonSchema>(new JsonSchema(
+        std::make_unique<State>(jsoncons::jsonschema::make_json_schema(std::move(schema)))));
   } catch (const std::exception& e) {
     return SchemaInvalid(e.what());
   }
@@ -83,11 +87,12 @@ absl::StatusOr<std::unique_ptr<JsonSchema>> JsonSchema::Compile(std::string_view
 std::vector<Violation> JsonSchema::Validate(const nlohmann::json& instance) const {
   std::vector<Violation> violations;
   try {
-    state_->schema.validate(Convert(instance), [&](const jsoncons::jsonschema::validation_message& message) {
-      violations.push_back({message.instance_location().string(), message.message()});
-      return violations.size() < kMaxViolations ? jsoncons::jsonschema::walk_result::advance
-                                                : jsoncons::jsonschema::walk_result::abort;
-    });
+    state_->schema.validate(
+        Convert(instance), [&](const jsoncons::jsonschema::validation_message& message) {
+          violations.push_back({message.instance_location().string(), message.message()});
+          return violations.size() < kMaxViolations ? jsoncons::jsonschema::walk_result::advance
+                                                    : jsoncons::jsonschema::walk_result::abort;
+        });
   } catch (const std::exception& e) {
     // For example a `pattern` too complex for the text: what cannot be checked is not valid.
     violations.push_back({"", absl::StrCat("cannot be checked: ", e.what())});

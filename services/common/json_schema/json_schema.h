@@ -19,11 +19,12 @@ struct Violation {
   std::string message;
 };
 
-// A compiled schema. Immutable, thread-safe, does no I/O: a reference out of the schema itself is an error.
+// A compiled schema. Immutable, thread-safe, does no I/O: a reference out of the schema itself is
+// an error.
 class JsonSchema {
  public:
-  // `json`: a JSON object. INVALID_ARGUMENT `JSON_SCHEMA_INVALID`, domain bulkhead.json, when it is not JSON, not a schema, has an
-  // unknown `$schema`, or refers to another document.
+  // `json`: a JSON object. INVALID_ARGUMENT `JSON_SCHEMA_INVALID`, domain bulkhead.json, when it is
+  // not JSON, not a schema, has an unknown `$schema`, or refers to another document.
   static absl::StatusOr<std::unique_ptr<JsonSchema>> Compile(std::string_view json);
   ~JsonSchema();
 

@@ -37,6 +37,8 @@
 namespace bulkhead::testing {
 namespace {
 
+using agent::Answer;
+using nlohmann::json;
 using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::Each;
@@ -45,16 +47,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Le;
 using ::testing::SizeIs;
-using agent::Answer;
-using nlohmann::json;
 namespace v1 = agent::v1;
 
 constexpr char kInvokeTool[] = "bulkhead.tool.v1.ToolService/InvokeTool";
 
 json Tools(std::vector<std::string> names) { return {{"tools", std::move(names)}}; }
 
-// What must hold for the events of every run that has ended: numbered without a gap, ids of their own, each tool call begun is completed, and one
-// terminal event, the last.
+// What must hold for the events of every run that has ended: numbered without a gap, ids of their
+// own, each tool call begun is completed, and one terminal event, the last.
 void ExpectWholeStory(User& user, const std::string& run) {
   ASSERT_OK_AND_ASSIGN(std::vector<notifier::v1::Event> events, user.EventsOf(run));
   std::set<std::string> ids;
@@ -67,7 +67,8 @@ void ExpectWholeStory(User& user, const std::string& run) {
     EXPECT_TRUE(ids.insert(event.event_id()).second) << event.event_id();
     open[event.tool_executing().step()] += event.has_tool_executing();
     open[event.tool_completed().step()] -= event.has_tool_completed();
-    terminal += event.has_agent_completed() || event.has_agent_failed() || event.has_agent_cancelled();
+    terminal +=
+        event.has_agent_completed() || event.has_agent_failed() || event.has_agent_cancelled();
   }
   for (const auto& [step, count] : open) {
     EXPECT_EQ(count, 0) << "step " << step;
@@ -82,9 +83,12 @@ TEST(AgentExecutionTest, RunGoesThroughEveryServiceToItsAnswer) {
   Covers({"AE-1", "AE-2", "AE-3", "AE-7", "WS-1"});
   auto first = std::make_shared<CountingTool>("first");
   auto second = std::make_shared<CountingTool>("second");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(first).WithTool(second).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .WithTool(first)
+                                          .WithTool(second)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
 
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"first", "second"})));
@@ -103,20 +107,25 @@ TEST(AgentExecutionTest, RunGoesThroughEveryServiceToItsAnswer) {
   EXPECT_THAT(calls[0].request_id, HasSubstr(calls[0].run));
   EXPECT_EQ(second->runs(), 1);
   EXPECT_THAT(ada.EventTypesOf(run),
-              IsOkAndHolds(ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "tool_completed",
-                                       "agent_thinking", "tool_executing", "tool_completed", "agent_completed")));
+              IsOkAndHolds(ElementsAre("run_queued", "agent_started", "agent_thinking",
+                                       "tool_executing", "tool_completed", "agent_thinking",
+                                       "tool_executing", "tool_completed", "agent_completed")));
   ExpectWholeStory(ada, run);
 }
 
 TEST(AgentExecutionTest, FailingToolFailsTheRunWithTheToolsReason) {
   Covers({"AE-5", "TD-4"});
   auto broken = std::make_shared<FailingTool>(
-      "broken", MakeError(absl::StatusCode::kInvalidArgument, "row 7 is no number",
-                          {.domain = "bulkhead.tool", .reason = "ROW_INVALID", .metadata = {{"row", "7"}}}));
+      "broken",
+      MakeError(absl::StatusCode::kInvalidArgument, "row 7 is no number",
+                {.domain = "bulkhead.tool", .reason = "ROW_INVALID", .metadata = {{"row", "7"}}}));
   auto never = std::make_shared<CountingTool>("never");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(broken).WithTool(never).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .WithTool(broken)
+                                          .WithTool(never)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
 
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"broken", "never"})));
@@ -141,11 +150,12 @@ TEST(AgentExecutionTest, AgentThatThrowsFailsItsRunAndNoOther) {
           .WithUsers({"ada", "bob"})
           .WithTool(tool)
           .WithAgent(ToolChainAgent())
-          .WithAgent(ScriptedAgent("thrower",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     co_await run.Think("about to throw");
-                                     throw std::runtime_error("out of cheese");
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "thrower",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                co_await run.Think("about to throw");
+                throw std::runtime_error("out of cheese");
+              }))
           .Build());
   ASSERT_OK_AND_ASSIGN(std::string thrown, platform->As("ada").StartRun("thrower", json::object()));
   ASSERT_OK_AND_ASSIGN(std::string good, platform->As("bob").StartRun("chain", Tools({"count"})));
@@ -161,14 +171,17 @@ TEST(AgentExecutionTest, AgentThatThrowsFailsItsRunAndNoOther) {
 TEST(AgentExecutionTest, BadInputIsRefusedBeforeThereIsARun) {
   Covers({"AE-2", "AE-5"});
   agent::AgentFactory strict = ToolChainAgent("strict");
-  strict.spec.input_schema = R"({"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}, "n": {"type": "integer"}}})";
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).WithAgent(strict).Build());
+  strict.spec.input_schema =
+      R"({"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}, "n": {"type": "integer"}}})";
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithAgent(strict).Build());
   User& ada = platform->As("ada");
 
   absl::StatusOr<std::string> refused = ada.StartRun("strict", {{"n", "many"}});
   EXPECT_THAT(refused, HasReason(absl::StatusCode::kInvalidArgument, "RUN_INPUT_INVALID"));
   EXPECT_THAT(ErrorInfoOf(refused.status())->metadata, SizeIs(2)) << "every violation";
-  EXPECT_THAT(ada.StartRun("nobody", json::object()), HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
+  EXPECT_THAT(ada.StartRun("nobody", json::object()),
+              HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
   v1::CreateRunRequest in_the_past;
   in_the_past.set_agent("agents/strict");
   (*in_the_past.mutable_input()->mutable_fields())["file"].set_string_value("a.csv");
@@ -181,17 +194,21 @@ TEST(AgentExecutionTest, BadInputIsRefusedBeforeThereIsARun) {
 TEST(AgentExecutionTest, RepeatedRequestMakesOneRun) {
   Covers({"AE-2"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada", "bob"})
+                                          .WithTool(tool)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
-  ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"count"}), {.request_id = "once"}));
+  ASSERT_OK_AND_ASSIGN(std::string run,
+                       ada.StartRun("chain", Tools({"count"}), {.request_id = "once"}));
   EXPECT_THAT(ada.StartRun("chain", Tools({"count"}), {.request_id = "once"}), IsOkAndHolds(run));
   ASSERT_OK(ada.WaitForRun(run));
   EXPECT_THAT(ada.StartRun("chain", Tools({"count"}), {.request_id = "once"}), IsOkAndHolds(run));
   EXPECT_EQ(tool->runs(), 1);
   // Another user's request is another request.
-  ASSERT_OK_AND_ASSIGN(std::string other, platform->As("bob").StartRun("chain", Tools({"count"}), {.request_id = "once"}));
+  ASSERT_OK_AND_ASSIGN(std::string other, platform->As("bob").StartRun("chain", Tools({"count"}),
+                                                                       {.request_id = "once"}));
   EXPECT_NE(other, run);
   ASSERT_OK(platform->As("bob").WaitForRun(other));
 }
@@ -200,10 +217,12 @@ TEST(AgentExecutionTest, RunTimesOutByTheClockAndItsToolWithIt) {
   Covers({"AE-4", "AE-9"});
   auto tool = std::make_shared<HoldingTool>("slow");
   auto hold = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
-  ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"slow"}), {.timeout = absl::Seconds(30)}));
+  ASSERT_OK_AND_ASSIGN(std::string run,
+                       ada.StartRun("chain", Tools({"slow"}), {.timeout = absl::Seconds(30)}));
   ASSERT_OK(hold->Wait());
 
   platform->Advance(absl::Seconds(30));
@@ -220,14 +239,18 @@ TEST(AgentExecutionTest, CancelReachesTheToolInTheMiddle) {
   auto tool = std::make_shared<HoldingTool>("slow");
   auto hold = tool->HoldCall();
   auto never = std::make_shared<CountingTool>("never");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithTool(never).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada", "bob"})
+                                          .WithTool(tool)
+                                          .WithTool(never)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"slow", "never"})));
   ASSERT_OK(hold->Wait());
 
-  EXPECT_THAT(platform->As("bob").CancelRun(run), HasReason(absl::StatusCode::kNotFound, "RUN_NOT_FOUND"));
+  EXPECT_THAT(platform->As("bob").CancelRun(run),
+              HasReason(absl::StatusCode::kNotFound, "RUN_NOT_FOUND"));
   ASSERT_OK(ada.CancelRun(run, "changed my mind"));
 
   ASSERT_OK_AND_ASSIGN(v1::Run ended, ada.WaitForRun(run));
@@ -264,7 +287,8 @@ TEST(AgentExecutionTest, CrashAtAnyCommitLosesNothingAndRepeatsNothing) {
                                             .BeforeCommit(hook)
                                             .Build());
     User& ada = platform->As("ada");
-    absl::StatusOr<std::string> run = ada.StartRun("chain", Tools({"first", "second"}), {.request_id = "once"});
+    absl::StatusOr<std::string> run =
+        ada.StartRun("chain", Tools({"first", "second"}), {.request_id = "once"});
     if (run.ok()) {
       ASSERT_OK(WaitFor(
           [&] {
@@ -282,7 +306,8 @@ TEST(AgentExecutionTest, CrashAtAnyCommitLosesNothingAndRepeatsNothing) {
     dies_at = INT64_MAX;
     ASSERT_OK(platform->Start());
     // The client does not know whether it was heard, and asks again.
-    ASSERT_OK_AND_ASSIGN(std::string again, ada.StartRun("chain", Tools({"first", "second"}), {.request_id = "once"}));
+    ASSERT_OK_AND_ASSIGN(std::string again,
+                         ada.StartRun("chain", Tools({"first", "second"}), {.request_id = "once"}));
     ASSERT_OK_AND_ASSIGN(v1::Run ended, ada.WaitForRun(again));
     EXPECT_EQ(ended.state(), v1::RUN_STATE_SUCCEEDED) << ended.error().message();
     EXPECT_THAT(ada.ListRuns(), IsOkAndHolds(SizeIs(1)));
@@ -291,8 +316,9 @@ TEST(AgentExecutionTest, CrashAtAnyCommitLosesNothingAndRepeatsNothing) {
     EXPECT_EQ(second->runs(), 1);
     ASSERT_OK_AND_ASSIGN(std::vector<std::string> types, ada.EventTypesOf(again));
     std::erase(types, "run_recovered");
-    EXPECT_THAT(types, ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "tool_completed",
-                                   "agent_thinking", "tool_executing", "tool_completed", "agent_completed"));
+    EXPECT_THAT(types, ElementsAre("run_queued", "agent_started", "agent_thinking",
+                                   "tool_executing", "tool_completed", "agent_thinking",
+                                   "tool_executing", "tool_completed", "agent_completed"));
     ExpectWholeStory(ada, again);
   }
   EXPECT_TRUE(undisturbed);
@@ -302,8 +328,11 @@ TEST(AgentExecutionTest, CallInDoubtThatMayHappenOnceIsDecidedByThePerson) {
   Covers({"AE-6", "AE-10"});
   auto tool = std::make_shared<HoldingTool>("pay", tool::RepeatPolicy::kAtMostOnce);
   auto hold = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada", "bob"})
+                                          .WithTool(tool)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"pay"})));
   ASSERT_OK(hold->Wait());
@@ -331,16 +360,18 @@ TEST(AgentExecutionTest, RunWaitsForAnApprovalAcrossARestartAndGoesOnOnce) {
       Harness::Builder()
           .WithUsers({"ada"})
           .WithTool(tool)
-          .WithAgent(ScriptedAgent("careful",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     CO_ASSIGN_OR_RETURN(agent::ApprovalDecision decision,
-                                                         co_await run.RequestApproval({.question = "Send it?", .tool = "send"}));
-                                     if (!decision.allowed) {
-                                       co_return Answer{.summary = "not sent"};
-                                     }
-                                     CO_RETURN_IF_ERROR((co_await run.CallTool("send", json::object())).status());
-                                     co_return Answer{.summary = "sent"};
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "careful",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                CO_ASSIGN_OR_RETURN(
+                    agent::ApprovalDecision decision,
+                    co_await run.RequestApproval({.question = "Send it?", .tool = "send"}));
+                if (!decision.allowed) {
+                  co_return Answer{.summary = "not sent"};
+                }
+                CO_RETURN_IF_ERROR((co_await run.CallTool("send", json::object())).status());
+                co_return Answer{.summary = "sent"};
+              }))
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("careful", json::object()));
@@ -364,13 +395,14 @@ TEST(AgentExecutionTest, SleepOutlivesACrash) {
       auto platform,
       Harness::Builder()
           .WithUsers({"ada"})
-          .WithAgent(ScriptedAgent("sleeper",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     const absl::Time before = co_await run.Now();
-                                     co_await run.Think("asleep");
-                                     CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Minutes(10)));
-                                     co_return Answer{.summary = absl::FormatDuration(co_await run.Now() - before)};
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "sleeper",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                const absl::Time before = co_await run.Now();
+                co_await run.Think("asleep");
+                CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Minutes(10)));
+                co_return Answer{.summary = absl::FormatDuration(co_await run.Now() - before)};
+              }))
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("sleeper", json::object()));
@@ -397,12 +429,13 @@ TEST(AgentExecutionTest, AgentThatChangedUnderARunFailsItByName) {
       Harness::Builder()
           .WithUsers({"ada"})
           .WithTool(tool)
-          .WithAgent(ScriptedAgent("changing",
-                                   [version](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     co_await run.Think(absl::StrCat("version ", version->load()));
-                                     CO_RETURN_IF_ERROR((co_await run.CallTool("slow", json::object())).status());
-                                     co_return Answer{.summary = "done"};
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "changing",
+              [version](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                co_await run.Think(absl::StrCat("version ", version->load()));
+                CO_RETURN_IF_ERROR((co_await run.CallTool("slow", json::object())).status());
+                co_return Answer{.summary = "done"};
+              }))
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("changing", json::object()));
@@ -456,7 +489,8 @@ TEST(AgentExecutionTest, UsersTakeTurnsWhenPlacesAreScarce) {
   for (const SeenCall& call : tool->calls()) {
     order.push_back(call.user);
   }
-  // Ada's second run was next when Bob came; then it is Bob's turn, though Ada's third came before his.
+  // Ada's second run was next when Bob came; then it is Bob's turn, though Ada's third came before
+  // his.
   EXPECT_THAT(order, ElementsAre(ada.id(), ada.id(), bob.id(), ada.id()));
 }
 
@@ -498,13 +532,16 @@ TEST(AgentExecutionTest, RunThatDoesNotStopIsStoppedByItsStepLimit) {
       auto platform,
       Harness::Builder()
           .WithUsers({"ada"})
-          .WithAgent(ScriptedAgent("endless",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     while (true) {
-                                       co_await run.Now();
-                                     }
-                                   }))
-          .Configure([](common::v1::PlatformConfig& config) { config.mutable_agent()->set_max_steps_per_run(25); })
+          .WithAgent(ScriptedAgent(
+              "endless",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                while (true) {
+                  co_await run.Now();
+                }
+              }))
+          .Configure([](common::v1::PlatformConfig& config) {
+            config.mutable_agent()->set_max_steps_per_run(25);
+          })
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("endless", json::object()));
@@ -518,28 +555,30 @@ TEST(AgentExecutionTest, ParallelCallsKeepTheirOrderAndOneFailureIsTheirs) {
   Covers({"AE-3", "TD-5"});
   auto tool = std::make_shared<CountingTool>("count");
   auto broken = std::make_shared<FailingTool>(
-      "broken", MakeError(absl::StatusCode::kNotFound, "gone", {.domain = "bulkhead.tool", .reason = "FILE_NOT_FOUND"}));
+      "broken", MakeError(absl::StatusCode::kNotFound, "gone",
+                          {.domain = "bulkhead.tool", .reason = "FILE_NOT_FOUND"}));
   ASSERT_OK_AND_ASSIGN(
       auto platform,
       Harness::Builder()
           .WithUsers({"ada"})
           .WithTool(tool)
           .WithTool(broken)
-          .WithAgent(ScriptedAgent("parallel",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     const std::vector<std::string> tools = {"count", "broken", "count", "count"};
-                                     int index = 0;
-                                     std::vector<absl::StatusOr<json>> results =
-                                         co_await run.AllSettled(tools, [&](const std::string& tool) {
-                                           return run.CallTool(tool, {{"index", index++}});
-                                         });
-                                     Answer answer;
-                                     for (const absl::StatusOr<json>& result : results) {
-                                       answer.data["results"].push_back(
-                                           result.ok() ? (*result)["echo"]["index"] : json(ReasonOf(result.status())));
-                                     }
-                                     co_return answer;
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "parallel",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                const std::vector<std::string> tools = {"count", "broken", "count", "count"};
+                int index = 0;
+                std::vector<absl::StatusOr<json>> results =
+                    co_await run.AllSettled(tools, [&](const std::string& tool) {
+                      return run.CallTool(tool, {{"index", index++}});
+                    });
+                Answer answer;
+                for (const absl::StatusOr<json>& result : results) {
+                  answer.data["results"].push_back(result.ok() ? (*result)["echo"]["index"]
+                                                               : json(ReasonOf(result.status())));
+                }
+                co_return answer;
+              }))
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("parallel", json::object()));
@@ -557,11 +596,9 @@ TEST(AgentExecutionTest, ParallelCallsKeepTheirOrderAndOneFailureIsTheirs) {
 TEST(AgentExecutionTest, LostAnswerOfAToolIsFetchedUnderTheSameKey) {
   Covers({"AE-3", "TD-4"});
   auto tool = std::make_shared<CountingTool>("count", tool::RepeatPolicy::kIdempotent);
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   platform->faults().FailCall(kInvokeTool, absl::UnavailableError("the line is dead"));
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"count"})));
@@ -580,10 +617,14 @@ TEST(AgentExecutionTest, LostAnswerOfAToolIsFetchedUnderTheSameKey) {
 
 TEST(AgentExecutionTest, EndedRunIsRetriedFromItsInputAndDeletedWithItsJournal) {
   Covers({"AE-4"});
-  auto tool = std::make_shared<FailingTool>(
-      "flaky", MakeError(absl::StatusCode::kInvalidArgument, "not yet", {.domain = "bulkhead.tool", .reason = "NOT_YET"}), 1);
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  auto tool =
+      std::make_shared<FailingTool>("flaky",
+                                    MakeError(absl::StatusCode::kInvalidArgument, "not yet",
+                                              {.domain = "bulkhead.tool", .reason = "NOT_YET"}),
+                                    1);
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"flaky"})));
   ASSERT_OK_AND_ASSIGN(v1::Run failed, ada.WaitForRun(run));
@@ -591,7 +632,8 @@ TEST(AgentExecutionTest, EndedRunIsRetriedFromItsInputAndDeletedWithItsJournal) 
 
   v1::RetryRunRequest retry;
   retry.set_name(run);
-  ASSERT_OK_AND_ASSIGN(v1::Run retried, Call<v1::RunService>(ada, &v1::RunService::Stub::RetryRun, retry));
+  ASSERT_OK_AND_ASSIGN(v1::Run retried,
+                       Call<v1::RunService>(ada, &v1::RunService::Stub::RetryRun, retry));
   ASSERT_OK_AND_ASSIGN(v1::Run ended, ada.WaitForRun(retried.name()));
   EXPECT_EQ(ended.state(), v1::RUN_STATE_SUCCEEDED) << ended.error().message();
 
@@ -610,13 +652,14 @@ TEST(AgentExecutionTest, RestartInGoodOrderHandsRunsOver) {
       Harness::Builder()
           .WithUsers({"ada"})
           .WithTool(tool)
-          .WithAgent(ScriptedAgent("pausing",
-                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-                                     CO_RETURN_IF_ERROR((co_await run.CallTool("count", json::object())).status());
-                                     CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Minutes(1)));
-                                     CO_RETURN_IF_ERROR((co_await run.CallTool("count", json::object())).status());
-                                     co_return Answer{.summary = "done"};
-                                   }))
+          .WithAgent(ScriptedAgent(
+              "pausing",
+              [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                CO_RETURN_IF_ERROR((co_await run.CallTool("count", json::object())).status());
+                CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Minutes(1)));
+                CO_RETURN_IF_ERROR((co_await run.CallTool("count", json::object())).status());
+                co_return Answer{.summary = "done"};
+              }))
           .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("pausing", json::object()));
@@ -642,8 +685,9 @@ TEST(AgentExecutionTest, ProgressOfALongToolReachesTheStreamWithoutANumber) {
   };
   auto tool = std::make_shared<ReportingTool>("slow");
   auto hold = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   auto call = platform->faults().HoldCall(kInvokeTool);
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"slow"})));
