@@ -234,7 +234,7 @@ function image(source, alt, report) {
 
 function inline(text) {
   const parts = text.split(/(`[^`]+`|\*\*[^*]+\*\*)/);
-  return parts.map((part) =>
+  return parts.map((part) => part.replace(/\\([\\`*_{}[\]()#+.!|<>~-])/g, '$1')).map((part) =>
       part.startsWith('`') && part.length > 2 ? element('code', {textContent: part.slice(1, -1)})
       : part.startsWith('**') && part.length > 4 ? element('strong', {textContent: part.slice(2, -2)})
       : part);
@@ -242,9 +242,10 @@ function inline(text) {
 
 const cells = (line) => line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((cell) => cell.trim().replace(/\\\|/g, '|'));
 
-// The Markdown that reports are made of: headings, lists, tables, code, pictures. Everything else stays text.
+// The Markdown that reports are made of: headings, lists, tables, code, pictures, folded parts. Everything else stays text.
 function render(markdown, report) {
-  const nodes = [];
+  const root = element('div');
+  let parent = root;
   const lines = markdown.replace(/\r/g, '').split('\n');
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i];
@@ -252,32 +253,36 @@ function render(markdown, report) {
     if (line.startsWith('```')) {
       const code = [];
       while (++i < lines.length && !lines[i].startsWith('```')) code.push(lines[i]);
-      nodes.push(element('pre', {textContent: code.join('\n')}));
+      parent.append(element('pre', {textContent: code.join('\n')}));
+    } else if ((match = line.match(/^<details><summary>(.*)<\/summary>/))) {
+      const folded = element('details', {}, element('summary', {textContent: match[1]}));
+      parent.append(folded);
+      parent = folded;
+    } else if (line.startsWith('</details>')) {
+      parent = parent.parentElement || root;
     } else if ((match = line.match(/^(#{1,6})\s+(.*)/))) {
-      nodes.push(element(`h${Math.min(match[1].length + 1, 6)}`, {}, ...inline(match[2])));
+      parent.append(element(`h${Math.min(match[1].length + 1, 6)}`, {}, ...inline(match[2])));
     } else if ((match = line.match(/^!\[([^\]]*)\]\(([^)\s]+)\)/))) {
-      nodes.push(image(match[2], match[1], report));
+      parent.append(image(decodeURI(match[2]), match[1], report));
     } else if (line.startsWith('|') && /^\|?[\s:|-]+$/.test(lines[i + 1] || 'x')) {
       const table = element('table', {}, element('tr', {}, ...cells(line).map((cell) => element('th', {}, ...inline(cell)))));
       for (i += 2; i < lines.length && lines[i].startsWith('|'); i++) {
         table.append(element('tr', {}, ...cells(lines[i]).map((cell) => element('td', {}, ...inline(cell)))));
       }
       i--;
-      nodes.push(table);
-    } else if (/^\s*[-*]\s+/.test(line)) {
+      parent.append(table);
+    } else if ((match = line.match(/^\s*([-*]|\d+\.)\s+/))) {
       const list = element('ul');
-      for (; i < lines.length && /^\s*[-*]\s+/.test(lines[i]); i++) {
-        list.append(element('li', {}, '• ', ...inline(lines[i].replace(/^\s*[-*]\s+/, ''))));
+      for (; i < lines.length && (match = lines[i].match(/^\s*([-*]|\d+\.)\s+(.*)/)); i++) {
+        list.append(element('li', {}, /\d/.test(match[1]) ? `${match[1]} ` : '• ', ...inline(match[2])));
       }
       i--;
-      nodes.push(list);
-    } else if (line.trim() && !/^<\/?(details|summary)/.test(line.trim())) {
-      nodes.push(element('p', {}, ...inline(line)));
-    } else if ((match = line.match(/<summary>(.*)<\/summary>/))) {
-      nodes.push(element('p', {className: 'faint', textContent: match[1]}));
+      parent.append(list);
+    } else if (line.trim()) {
+      parent.append(element('p', {}, ...inline(line)));
     }
   }
-  return nodes;
+  return [root];
 }
 
 // --- Events ---
