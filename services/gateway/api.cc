@@ -42,7 +42,8 @@ constexpr size_t kQueuedEvents = 64;
 // Proxies close connections on which nothing moves.
 constexpr absl::Duration kEventStreamKeepAlive = absl::Seconds(15);
 
-// Scripts, styles and connections of the page's own, and nothing else; images also from memory: charts are fetched with the token.
+// Scripts, styles and connections of the page's own, and nothing else; images also from memory: charts are fetched with
+// the token.
 constexpr char kPagePolicy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -85,7 +86,8 @@ std::string AttachmentHeader(std::string_view path) {
   return header;
 }
 
-// One message of a subscription in the event-stream format. https://html.spec.whatwg.org/multipage/server-sent-events.html
+// One message of a subscription in the event-stream format.
+// https://html.spec.whatwg.org/multipage/server-sent-events.html
 std::string ToServerSentEvent(const notifier::v1::SubscribeResponse& message) {
   if (message.has_event()) {
     const std::string id =
@@ -222,9 +224,9 @@ Awaitable<absl::Status> Api::ServeRpc(Asked asked) {
   if (http.method == "POST") {
     CO_ASSIGN_OR_RETURN(body, co_await ReadJson(asked.exchange));
   }
-  CO_ASSIGN_OR_RETURN(std::unique_ptr<pb::Message> request,
-                      MakeRequest(asked.route, asked.shape,
-                                  {.body = body, .query = &http.query, .variables = &asked.variables}));
+  CO_ASSIGN_OR_RETURN(
+      std::unique_ptr<pb::Message> request,
+      MakeRequest(asked.route, asked.shape, {.body = body, .query = &http.query, .variables = &asked.variables}));
   std::unique_ptr<pb::Message> response(asked.shape.response->New());
   CO_RETURN_IF_ERROR(
       co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, *request, response.get()));
@@ -332,8 +334,7 @@ Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
   uint64_t after = 0;
   if (!absl::SimpleAtoi(cursor, &after)) {
     co_return GatewayError(absl::StatusCode::kInvalidArgument, "QUERY_INVALID",
-                           "the cursor (Last-Event-ID or ?after=) must be a sequence number",
-                           {{"parameter", "after"}});
+                           "the cursor (Last-Event-ID or ?after=) must be a sequence number", {{"parameter", "after"}});
   }
   request.set_after(after);
 
@@ -359,7 +360,8 @@ Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
   const auto keep_alive = [&]() -> Awaitable<void> {
     Clock* clock = dependencies_.clock;
     const absl::Time expires = call.user->claims().expires_at;
-    while ((co_await SleepUntil(clock, std::min(clock->Now() + kEventStreamKeepAlive, expires), stop.get_token())).ok()) {
+    while (
+        (co_await SleepUntil(clock, std::min(clock->Now() + kEventStreamKeepAlive, expires), stop.get_token())).ok()) {
       if (clock->Now() >= expires) {
         end();
       }
@@ -393,8 +395,8 @@ Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
 
 Awaitable<absl::Status> Api::ServeTicket(Asked asked) {
   CO_ASSIGN_OR_RETURN(std::string ticket, tickets_.Issue(asked.call.user->user(), asked.call.token));
-  co_await asked.exchange.Respond(JsonResponse(absl::StrCat(
-      R"({"ticket":")", ticket, R"(","expiresIn":")", absl::ToInt64Seconds(tickets_.lifetime()), R"(s"})")));
+  co_await asked.exchange.Respond(JsonResponse(absl::StrCat(R"({"ticket":")", ticket, R"(","expiresIn":")",
+                                                            absl::ToInt64Seconds(tickets_.lifetime()), R"(s"})")));
   co_return absl::OkStatus();
 }
 
@@ -450,10 +452,10 @@ absl::Status Api::CheckOrigin(const HttpRequest& request, bool by_ticket) const 
   const bool own = origin == absl::StrCat("http://", host) || origin == absl::StrCat("https://", host);
   const bool allowed = std::any_of(options_.allowed_origins.begin(), options_.allowed_origins.end(),
                                    [&](const std::string& each) { return absl::EqualsIgnoreCase(each, origin); });
-  return own || allowed ? absl::OkStatus()
-                        : GatewayError(absl::StatusCode::kPermissionDenied, "ORIGIN_REFUSED",
-                                       absl::StrCat("WebSockets from ", origin, " are not allowed"),
-                                       {{"origin", origin}});
+  return own || allowed
+             ? absl::OkStatus()
+             : GatewayError(absl::StatusCode::kPermissionDenied, "ORIGIN_REFUSED",
+                            absl::StrCat("WebSockets from ", origin, " are not allowed"), {{"origin", origin}});
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const HttpRequest& request) {
@@ -476,11 +478,10 @@ Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const 
   CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await Identify(request, std::move(token)));
   std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user(), call.user->session(), call.token);
   if (entry == nullptr) {
-    co_return MakeError(absl::StatusCode::kResourceExhausted,
-                        absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),
-                        {.domain = "bulkhead.gateway",
-                         .reason = "TOO_MANY_CONNECTIONS",
-                         .retry_after = absl::Seconds(10)});
+    co_return MakeError(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),
+        {.domain = "bulkhead.gateway", .reason = "TOO_MANY_CONNECTIONS", .retry_after = absl::Seconds(10)});
   }
   co_return NewWsSession(
       {.backend = dependencies_.backend.get(), .clock = dependencies_.clock, .ids = dependencies_.ids}, options_.ws,

@@ -92,8 +92,8 @@ Awaitable<absl::Status> Backend::Call(rpc::CallContext call, std::string_view me
 Awaitable<absl::Status> Backend::Subscribe(rpc::CallContext call, const notifier::v1::SubscribeRequest& request,
                                            OnMessage<notifier::v1::SubscribeResponse> on_message) {
   co_return co_await rpc::CallStream<notifier::v1::SubscribeResponse>(
-      std::move(call),
-      {.method = "bulkhead.notifier.v1.EventService/Subscribe", .timeout = absl::InfiniteDuration()}, request,
+      std::move(call), {.method = "bulkhead.notifier.v1.EventService/Subscribe", .timeout = absl::InfiniteDuration()},
+      request,
       [this](auto* context, auto* request, auto* reactor) {
         stubs_->events->async()->Subscribe(context, request, reactor);
       },

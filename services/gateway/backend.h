@@ -45,11 +45,13 @@ class Backend {
   explicit Backend(Channels channels);
   ~Backend();
 
-  // Any unary method, as "bulkhead.agent.v1.RunService/GetRun", with messages of its types. Both live until it has ended.
+  // Any unary method, as "bulkhead.agent.v1.RunService/GetRun", with messages of its types. Both live until it has
+  // ended.
   Awaitable<absl::Status> Call(rpc::CallContext call, std::string_view method, absl::Duration timeout,
                                const google::protobuf::Message& request, google::protobuf::Message* response);
 
-  // The streaming ones. `on_message` holds the stream back until it has returned; an error from it ends the call and is the result.
+  // The streaming ones. `on_message` holds the stream back until it has returned; an error from it ends the call and is
+  // the result.
   Awaitable<absl::Status> Subscribe(rpc::CallContext call, const notifier::v1::SubscribeRequest& request,
                                     OnMessage<notifier::v1::SubscribeResponse> on_message);
   Awaitable<absl::Status> DownloadFile(rpc::CallContext call, const tool::v1::DownloadFileRequest& request,

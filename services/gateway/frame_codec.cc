@@ -59,8 +59,7 @@ absl::Status FromJson(std::string_view json, google::protobuf::Message* message)
                       {{"message", std::string(message->GetTypeName())}});
 }
 
-absl::Status DecodeFrame(FrameFormat format, bool is_text, std::string_view data,
-                         notifier::v1::ClientFrame* frame) {
+absl::Status DecodeFrame(FrameFormat format, bool is_text, std::string_view data, notifier::v1::ClientFrame* frame) {
   if (is_text != (format == FrameFormat::kJson)) {
     return GatewayError(absl::StatusCode::kInvalidArgument, "FRAME_INVALID",
                         absl::StrCat(ProtocolName(format), " has ", is_text ? "binary" : "text", " frames only"));

@@ -29,9 +29,9 @@ inline constexpr std::string_view kProtoProtocol = "bulkhead.v1.proto";
 std::optional<FrameFormat> ChooseFormat(std::string_view offered);
 std::string_view ProtocolName(FrameFormat format);
 
-// INVALID_ARGUMENT `FRAME_INVALID` when `data` is no ClientFrame, or came as text where binary was due or the other way round.
-absl::Status DecodeFrame(FrameFormat format, bool is_text, std::string_view data,
-                         notifier::v1::ClientFrame* frame);
+// INVALID_ARGUMENT `FRAME_INVALID` when `data` is no ClientFrame, or came as text where binary was due or the other way
+// round.
+absl::Status DecodeFrame(FrameFormat format, bool is_text, std::string_view data, notifier::v1::ClientFrame* frame);
 // Sets the version.
 std::string EncodeFrame(FrameFormat format, notifier::v1::ServerFrame frame);
 

@@ -23,10 +23,9 @@ namespace bulkhead::gateway {
 namespace {
 
 absl::Status Invalid(std::string_view field, std::string_view problem) {
-  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("gateway: ", field, " ", problem),
-                   {.domain = "bulkhead.gateway",
-                    .reason = "GATEWAY_OPTIONS_INVALID",
-                    .metadata = {{"field", std::string(field)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, absl::StrCat("gateway: ", field, " ", problem),
+      {.domain = "bulkhead.gateway", .reason = "GATEWAY_OPTIONS_INVALID", .metadata = {{"field", std::string(field)}}});
 }
 
 // "127.0.0.1:8080" or "[::1]:8080".

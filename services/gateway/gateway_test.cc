@@ -61,7 +61,8 @@ TEST(RouterTest, WrongMethodNamesTheRightOnes) {
 }
 
 TEST(RouterTest, WhatIsNoRouteIsNotFound) {
-  for (const char* path : {"/", "/v1", "/v1/runs/", "/v1/runs/a/b", "/v1/runs/a%2Fb", "/v1/runs/a:other", "/v1/files"}) {
+  for (const char* path :
+       {"/", "/v1", "/v1/runs/", "/v1/runs/a/b", "/v1/runs/a%2Fb", "/v1/runs/a:other", "/v1/files"}) {
     EXPECT_THAT(TestRouter().Find("GET", path), HasReason(absl::StatusCode::kNotFound, "ROUTE_NOT_FOUND")) << path;
   }
 }
@@ -97,10 +98,9 @@ absl::StatusOr<std::unique_ptr<google::protobuf::Message>> RequestFor(std::strin
 
 TEST(TranscoderTest, ThePathWinsOverTheBody) {
   const std::map<std::string, std::string> variables = {{"me", "ada"}, {"run", "run-a"}};
-  ASSERT_OK_AND_ASSIGN(auto message,
-                       RequestFor("POST", "/v1/runs/{run}:cancel",
-                                  {.body = R"({"name":"users/bob/runs/run-b","comment":"enough"})",
-                                   .variables = &variables}));
+  ASSERT_OK_AND_ASSIGN(auto message, RequestFor("POST", "/v1/runs/{run}:cancel",
+                                                {.body = R"({"name":"users/bob/runs/run-b","comment":"enough"})",
+                                                 .variables = &variables}));
   agent::v1::CancelRunRequest want;
   want.set_name("users/ada/runs/run-a");
   want.set_comment("enough");
@@ -143,12 +143,11 @@ TEST(HttpMessageTest, TargetIsSplitAndDecoded) {
 }
 
 TEST(HttpMessageTest, ErrorCarriesItsReasonAndWhenToRetry) {
-  const HttpResponse response =
-      ErrorResponse(MakeError(absl::StatusCode::kResourceExhausted, "slowly",
-                              {.domain = "bulkhead.agent",
-                               .reason = "RUN_QUOTA_EXCEEDED",
-                               .metadata = {{"limit", "4"}},
-                               .retry_after = absl::Milliseconds(1500)}));
+  const HttpResponse response = ErrorResponse(MakeError(absl::StatusCode::kResourceExhausted, "slowly",
+                                                        {.domain = "bulkhead.agent",
+                                                         .reason = "RUN_QUOTA_EXCEEDED",
+                                                         .metadata = {{"limit", "4"}},
+                                                         .retry_after = absl::Milliseconds(1500)}));
   EXPECT_EQ(response.status, 429);
   EXPECT_EQ(response.headers.at("Retry-After"), "2");
   const nlohmann::json error = nlohmann::json::parse(response.body).at("error");
@@ -219,8 +218,7 @@ TEST(FrameCodecTest, WhatIsNoFrameIsRefused) {
   EXPECT_THAT(DecodeFrame(FrameFormat::kJson, /*is_text=*/false, "{}", &frame), HasReason("FRAME_INVALID"));
   EXPECT_THAT(DecodeFrame(FrameFormat::kProto, /*is_text=*/true, "", &frame), HasReason("FRAME_INVALID"));
   EXPECT_THAT(DecodeFrame(FrameFormat::kJson, /*is_text=*/true, "{", &frame), HasReason("FRAME_INVALID"));
-  EXPECT_THAT(DecodeFrame(FrameFormat::kJson, /*is_text=*/true, R"({"shout":{}})", &frame),
-              HasReason("FRAME_INVALID"));
+  EXPECT_THAT(DecodeFrame(FrameFormat::kJson, /*is_text=*/true, R"({"shout":{}})", &frame), HasReason("FRAME_INVALID"));
   EXPECT_THAT(DecodeFrame(FrameFormat::kProto, /*is_text=*/false, "\xff", &frame), HasReason("FRAME_INVALID"));
 }
 

@@ -51,9 +51,7 @@ int HttpStatusOfCode(absl::StatusCode code) {
 }
 
 // Seconds with a fraction, as proto JSON writes a Duration.
-std::string DurationJson(absl::Duration duration) {
-  return absl::StrCat(absl::ToDoubleSeconds(duration), "s");
-}
+std::string DurationJson(absl::Duration duration) { return absl::StrCat(absl::ToDoubleSeconds(duration), "s"); }
 
 }  // namespace
 
@@ -148,9 +146,11 @@ std::string_view StatusCodeName(absl::StatusCode code) {
 }
 
 int HttpStatusOf(const absl::Status& error) {
-  static constexpr std::pair<std::string_view, int> kOwn[] = {
-      {"METHOD_NOT_ALLOWED", 405},     {"BODY_TOO_LARGE", 413},  {"MEDIA_TYPE_UNSUPPORTED", 415},
-      {"UPGRADE_REQUIRED", 426},       {"HEADER_TOO_LARGE", 431}};
+  static constexpr std::pair<std::string_view, int> kOwn[] = {{"METHOD_NOT_ALLOWED", 405},
+                                                              {"BODY_TOO_LARGE", 413},
+                                                              {"MEDIA_TYPE_UNSUPPORTED", 415},
+                                                              {"UPGRADE_REQUIRED", 426},
+                                                              {"HEADER_TOO_LARGE", 431}};
   const std::optional<ErrorInfo> info = ErrorInfoOf(error);
   if (info.has_value() && info->domain == kDomain) {
     for (const auto& [reason, status] : kOwn) {
@@ -172,8 +172,8 @@ HttpResponse ErrorResponse(const absl::Status& error) {
                        {"domain", info->domain},
                        {"metadata", info->metadata}});
     if (info->retry_after.has_value()) {
-      details.push_back({{"@type", "type.googleapis.com/google.rpc.RetryInfo"},
-                         {"retryDelay", DurationJson(*info->retry_after)}});
+      details.push_back(
+          {{"@type", "type.googleapis.com/google.rpc.RetryInfo"}, {"retryDelay", DurationJson(*info->retry_after)}});
       const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(*info->retry_after, absl::Seconds(1)));
       response.headers["Retry-After"] = absl::StrCat(seconds);
     }
@@ -195,8 +195,7 @@ HttpResponse ErrorResponse(const absl::Status& error) {
 
 absl::Status GatewayError(absl::StatusCode code, std::string_view reason, std::string_view message,
                           std::map<std::string, std::string> metadata) {
-  return MakeError(code, message,
-                   {.domain = kDomain, .reason = std::string(reason), .metadata = std::move(metadata)});
+  return MakeError(code, message, {.domain = kDomain, .reason = std::string(reason), .metadata = std::move(metadata)});
 }
 
 }  // namespace bulkhead::gateway

@@ -47,14 +47,15 @@ class HttpExchange {
   // Requested when the server wants to end: answers without an end of their own end here.
   virtual std::stop_token going_away() const = 0;
 
-  // The next bytes of the body, at most `max_bytes`; "" at its end. INVALID_ARGUMENT `BODY_TOO_LARGE` beyond `limit` bytes in all;
-  // CANCELLED `CLIENT_GONE`.
+  // The next bytes of the body, at most `max_bytes`; "" at its end. INVALID_ARGUMENT `BODY_TOO_LARGE` beyond `limit`
+  // bytes in all; CANCELLED `CLIENT_GONE`.
   virtual Awaitable<absl::StatusOr<std::string>> ReadBody(size_t max_bytes, uint64_t limit) = 0;
 
   // Answers at once.
   virtual Awaitable<void> Respond(HttpResponse response) = 0;
 
-  // Answers in pieces: `head.body` is ignored. CANCELLED `CLIENT_GONE` when nobody reads any more. From BeginStream on stop() tells of a client that goes; the connection ends with the answer.
+  // Answers in pieces: `head.body` is ignored. CANCELLED `CLIENT_GONE` when nobody reads any more. From BeginStream on
+  // stop() tells of a client that goes; the connection ends with the answer.
   virtual Awaitable<absl::Status> BeginStream(HttpResponse head) = 0;
   virtual Awaitable<absl::Status> WriteStream(std::string piece) = 0;
   // Ends the answer. Without it the client sees that it is incomplete.

@@ -57,8 +57,7 @@ void SetSecurityHeaders(http::fields& fields) {
   }
 }
 
-void SetHead(const HttpResponse& from, unsigned version, http::fields& fields) {
-  static_cast<void>(version);
+void SetHead(const HttpResponse& from, http::fields& fields) {
   fields.set(http::field::server, "bulkhead");
   if (!from.content_type.empty()) {
     fields.set(http::field::content_type, from.content_type);
@@ -230,7 +229,7 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
     // What is left of the body would be taken for the next request.
     const bool unread = !parser_->is_done();
     http::response<http::string_body> message(static_cast<http::status>(response.status), version());
-    SetHead(response, version(), message);
+    SetHead(response, message);
     message.body() = std::move(response.body);
     message.prepare_payload();
     if (request_.method == "HEAD") {
@@ -249,7 +248,7 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
 
   Awaitable<absl::Status> BeginStream(HttpResponse head) override {
     http::response<http::empty_body> message(static_cast<http::status>(head.status), version());
-    SetHead(head, version(), message);
+    SetHead(head, message);
     chunked_ = version() >= 11;
     message.chunked(chunked_);
     keep_alive_ = false;
@@ -422,7 +421,10 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
 
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   State(Options o, Executor* e, std::shared_ptr<HttpHandler> h)
-      : options(std::move(o)), executor(e), handler(std::move(h)), acceptor(asio::make_strand(e->get())),
+      : options(std::move(o)),
+        executor(e),
+        handler(std::move(h)),
+        acceptor(asio::make_strand(e->get())),
         pause(acceptor.get_executor()) {}
 
   Awaitable<void> Accept() {

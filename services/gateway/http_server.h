@@ -49,7 +49,8 @@ class HttpServer {
 
   // Listens; returns the port. UNAVAILABLE `ADDRESS_IN_USE`, INVALID_ARGUMENT `ADDRESS_INVALID`.
   absl::StatusOr<uint16_t> Start();
-  // Stops accepting, asks sockets and streams to end, gives requests the grace, cuts off the rest, and waits for all of it. Idempotent.
+  // Stops accepting, asks sockets and streams to end, gives requests the grace, cuts off the rest, and waits for all of
+  // it. Idempotent.
   void Shutdown();
 
   struct State;

@@ -52,7 +52,8 @@ class EchoSocket final : public WebSocketHandler {
   }
 };
 
-// /echo answers with the body, /early without reading it, /stream in pieces, /break without an end, /wait when the server goes.
+// /echo answers with the body, /early without reading it, /stream in pieces, /break without an end, /wait when the
+// server goes.
 class TestHandler final : public HttpHandler {
  public:
   Awaitable<void> Handle(HttpExchange& exchange) override {
@@ -126,7 +127,9 @@ class HttpServerTest : public ::testing::Test {
 
   std::unique_ptr<Executor> executor_ = Executor::Create({.name = "test"});
   std::shared_ptr<TestHandler> handler_ = std::make_shared<TestHandler>();
-  HttpServer server_{{.max_header_bytes = 4096, .max_frame_bytes = 1000, .shutdown_grace = absl::Milliseconds(200)}, executor_.get(), handler_};
+  HttpServer server_{{.max_header_bytes = 4096, .max_frame_bytes = 1000, .shutdown_grace = absl::Milliseconds(200)},
+                     executor_.get(),
+                     handler_};
   std::string url_;
   std::unique_ptr<GatewayClient> client_;
 };

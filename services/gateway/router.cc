@@ -24,7 +24,8 @@ bool MatchSegment(std::string_view pattern, std::string_view segment, Variables&
   if (!absl::ConsumePrefix(&pattern, "{")) {
     return pattern == segment;
   }
-  const auto [name, verb] = std::pair<std::string_view, std::string_view>(absl::StrSplit(pattern, absl::MaxSplits('}', 1)));
+  const auto [name, verb] =
+      std::pair<std::string_view, std::string_view>(absl::StrSplit(pattern, absl::MaxSplits('}', 1)));
   if (!absl::ConsumeSuffix(&segment, verb) || segment.empty() || absl::StrContains(segment, ':') ||
       absl::StrContains(segment, '/')) {
     return false;

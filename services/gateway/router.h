@@ -12,8 +12,8 @@
 
 namespace bulkhead::gateway {
 
-// Patterns as in google.api.http: "/v1/runs/{run}:cancel". `{name}` stands for one segment without ':' and '/', `{name=**}`, at the
-// end, for one or more segments. Immutable and thread-safe.
+// Patterns as in google.api.http: "/v1/runs/{run}:cancel". `{name}` stands for one segment without ':' and '/',
+// `{name=**}`, at the end, for one or more segments. Immutable and thread-safe.
 class Router {
  public:
   struct Pattern {
@@ -27,8 +27,9 @@ class Router {
 
   explicit Router(std::vector<Pattern> patterns);
 
-  // The first pattern that matches. `path` is percent-encoded. NOT_FOUND `ROUTE_NOT_FOUND`; UNIMPLEMENTED `METHOD_NOT_ALLOWED` (metadata `allow`) when the path
-  // exists for other methods; INVALID_ARGUMENT `TARGET_INVALID` when the path is not percent-encoded properly.
+  // The first pattern that matches. `path` is percent-encoded. NOT_FOUND `ROUTE_NOT_FOUND`; UNIMPLEMENTED
+  // `METHOD_NOT_ALLOWED` (metadata `allow`) when the path exists for other methods; INVALID_ARGUMENT `TARGET_INVALID`
+  // when the path is not percent-encoded properly.
   absl::StatusOr<Match> Find(std::string_view method, std::string_view path) const;
 
  private:

@@ -14,8 +14,9 @@
 
 namespace bulkhead::gateway {
 
-// Access tokens are verified without asking anybody, so that a revoked session's would be good for minutes. A socket is open for minutes: the tokens of those
-// that are open are introspected all the time, one call a session. While auth is away sockets stay open.
+// Access tokens are verified without asking anybody, so that a revoked session's would be good for minutes. A socket is
+// open for minutes: the tokens of those that are open are introspected all the time, one call a session. While auth is
+// away sockets stay open.
 class SessionWatcher {
  public:
   // A revocation shows within one second.

@@ -4,19 +4,13 @@ namespace bulkhead::gateway {
 namespace {
 
 constexpr StaticFile kFiles[] = {
-    {.path = "/",
-     .content_type = "text/html; charset=utf-8",
-     .body =
+    {.path = "/", .content_type = "text/html; charset=utf-8", .body =
 #include "services/gateway/web/index.html.inc"
     },
-    {.path = "/app.js",
-     .content_type = "text/javascript; charset=utf-8",
-     .body =
+    {.path = "/app.js", .content_type = "text/javascript; charset=utf-8", .body =
 #include "services/gateway/web/app.js.inc"
     },
-    {.path = "/app.css",
-     .content_type = "text/css; charset=utf-8",
-     .body =
+    {.path = "/app.css", .content_type = "text/css; charset=utf-8", .body =
 #include "services/gateway/web/app.css.inc"
     },
 };

@@ -21,8 +21,8 @@ absl::StatusOr<std::string> TicketStore::Issue(std::string_view user, std::share
   const absl::Time now = clock_->Now();
   absl::MutexLock lock(mutex_);
   std::erase_if(tickets_, [now](const auto& entry) { return entry.second.expires <= now; });
-  const auto mine = std::count_if(tickets_.begin(), tickets_.end(),
-                                  [user](const auto& entry) { return entry.second.user == user; });
+  const auto mine =
+      std::count_if(tickets_.begin(), tickets_.end(), [user](const auto& entry) { return entry.second.user == user; });
   if (mine >= options_.max_per_user) {
     return MakeError(absl::StatusCode::kResourceExhausted,
                      absl::StrCat("there are ", mine, " unused tickets already; use one, or wait until they expire"),

@@ -16,8 +16,8 @@
 
 namespace bulkhead::gateway {
 
-// A ticket stands for an access token, once and for a short time: in the query of a URL, where proxies log it, it is worth nothing afterwards.
-// Thread-safe.
+// A ticket stands for an access token, once and for a short time: in the query of a URL, where proxies log it, it is
+// worth nothing afterwards. Thread-safe.
 class TicketStore {
  public:
   struct Options {

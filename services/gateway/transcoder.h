@@ -20,19 +20,20 @@ namespace bulkhead::gateway {
 
 // What an rpc needs to know of itself to be called by name.
 struct RpcShape {
-  const google::protobuf::Message* request = nullptr;   // Prototypes; null for a route without an rpc.
+  const google::protobuf::Message* request = nullptr;  // Prototypes; null for a route without an rpc.
   const google::protobuf::Message* response = nullptr;
   bool anonymous = false;  // Declared (bulkhead.common.v1.anonymous).
 };
 
-// The shape of each route, in their order. INTERNAL `ROUTE_INVALID` when the table names a method or a field that does not exist.
+// The shape of each route, in their order. INTERNAL `ROUTE_INVALID` when the table names a method or a field that does
+// not exist.
 absl::StatusOr<std::vector<RpcShape>> ResolveRoutes();
 
 // Values that a request brings, in the order in which they are applied: each overwrites what the ones before have set.
 struct RequestSources {
-  std::string_view body;                                            // JSON, or "".
-  const std::map<std::string, std::string>* query = nullptr;        // By the name of the field, in camel case or not.
-  const std::map<std::string, std::string>* variables = nullptr;    // Of the path, and "me".
+  std::string_view body;                                          // JSON, or "".
+  const std::map<std::string, std::string>* query = nullptr;      // By the name of the field, in camel case or not.
+  const std::map<std::string, std::string>* variables = nullptr;  // Of the path, and "me".
 };
 
 // The request message of `route`. INVALID_ARGUMENT `JSON_INVALID`, `QUERY_INVALID` (metadata `parameter`).

@@ -22,7 +22,8 @@ enum class CloseCode : uint16_t {
   kTooSlow = 4409,
 };
 
-// All of it is called on the strand of its connection. One Read, one Write, one Ping and one Close may be under way at once.
+// All of it is called on the strand of its connection. One Read, one Write, one Ping and one Close may be under way at
+// once.
 class WebSocket {
  public:
   struct Message {

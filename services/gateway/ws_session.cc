@@ -61,8 +61,12 @@ class WsSession final : public WebSocketHandler {
  public:
   WsSession(WsDependencies dependencies, WsLimits limits, FrameFormat format, rpc::CallContext call,
             std::unique_ptr<SocketRegistry::Entry> entry)
-      : dependencies_(dependencies), limits_(limits), format_(format), call_(std::move(call)),
-        entry_(std::move(entry)), outgoing_(static_cast<size_t>(limits.queued_frames)) {
+      : dependencies_(dependencies),
+        limits_(limits),
+        format_(format),
+        call_(std::move(call)),
+        entry_(std::move(entry)),
+        outgoing_(static_cast<size_t>(limits.queued_frames)) {
     call_.stop = stop_.get_token();
   }
 
@@ -73,7 +77,8 @@ class WsSession final : public WebSocketHandler {
     strand_ = co_await asio::this_coro::executor;
     TaskGroup tasks(strand_);
     tasks_ = &tasks;
-    entry_->OnRevoked(Posted([](WsSession& self) { self.Finish(CloseCode::kUnauthenticated, "the session has ended"); }));
+    entry_->OnRevoked(
+        Posted([](WsSession& self) { self.Finish(CloseCode::kUnauthenticated, "the session has ended"); }));
     std::stop_callback on_going_away(going_away, Posted([](WsSession& self) { self.GoAway(); }));
     tasks.Spawn(WriteFrames());
     tasks.Spawn(WatchTime());
@@ -198,9 +203,9 @@ class WsSession final : public WebSocketHandler {
 
   Awaitable<void> Act(ClientFrame frame) {
     if (frame.id().empty() || frame.id().size() > kMaxIdBytes) {
-      co_await Send(ErrorTo(frame.id().substr(0, kMaxIdBytes),
-                            GatewayError(absl::StatusCode::kInvalidArgument, "FRAME_INVALID",
-                                         "a frame needs an id of 1 to 64 bytes")));
+      co_await Send(ErrorTo(
+          frame.id().substr(0, kMaxIdBytes),
+          GatewayError(absl::StatusCode::kInvalidArgument, "FRAME_INVALID", "a frame needs an id of 1 to 64 bytes")));
       co_return;
     }
     switch (frame.command_case()) {
@@ -249,9 +254,9 @@ class WsSession final : public WebSocketHandler {
       status = co_await dependencies_.backend->Call(NewCall(), "bulkhead.agent.v1.RunService/CancelRun",
                                                     kCommandTimeout, frame.cancel_run(), reply.mutable_run());
     } else {
-      status = co_await dependencies_.backend->Call(NewCall(), "bulkhead.agent.v1.RunService/ResolveApproval",
-                                                    kCommandTimeout, frame.resolve_approval(),
-                                                    reply.mutable_approval());
+      status =
+          co_await dependencies_.backend->Call(NewCall(), "bulkhead.agent.v1.RunService/ResolveApproval",
+                                               kCommandTimeout, frame.resolve_approval(), reply.mutable_approval());
     }
     --commands_;
     co_await Send(status.ok() ? std::move(answer) : ErrorTo(frame.id(), status));
@@ -279,10 +284,10 @@ class WsSession final : public WebSocketHandler {
   Awaitable<void> Unsubscribe(ClientFrame frame) {
     auto found = subscriptions_.find(frame.unsubscribe().stream());
     if (found == subscriptions_.end() || !found->second->unsubscribe_id.empty()) {
-      co_await Send(ErrorTo(frame.id(), GatewayError(absl::StatusCode::kNotFound, "NOT_SUBSCRIBED",
-                                                     absl::StrCat("this connection does not follow ",
-                                                                  frame.unsubscribe().stream()),
-                                                     {{"stream", frame.unsubscribe().stream()}})));
+      co_await Send(ErrorTo(frame.id(),
+                            GatewayError(absl::StatusCode::kNotFound, "NOT_SUBSCRIBED",
+                                         absl::StrCat("this connection does not follow ", frame.unsubscribe().stream()),
+                                         {{"stream", frame.unsubscribe().stream()}})));
       co_return;
     }
     // The reply is sent when nothing more can come.
@@ -296,8 +301,7 @@ class WsSession final : public WebSocketHandler {
     call.stop = subscription->stop.get_token();
     bool begun = false;
     absl::Status status = co_await dependencies_.backend->Subscribe(
-        std::move(call), frame.subscribe(),
-        [&](notifier::v1::SubscribeResponse message) -> Awaitable<absl::Status> {
+        std::move(call), frame.subscribe(), [&](notifier::v1::SubscribeResponse message) -> Awaitable<absl::Status> {
           bool open = subscription->unsubscribe_id.empty();
           if (open && !begun) {
             begun = true;

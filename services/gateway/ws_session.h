@@ -17,8 +17,8 @@ namespace bulkhead::gateway {
 
 struct WsLimits {
   int subscriptions = 64;
-  int commands = 8;           // Under way at once; more wait to be read.
-  int queued_frames = 64;     // On their way out; then the subscriptions wait.
+  int commands = 8;        // Under way at once; more wait to be read.
+  int queued_frames = 64;  // On their way out; then the subscriptions wait.
   absl::Duration idle_timeout = absl::Seconds(60);
   absl::Duration heartbeat = absl::Seconds(20);
 };
@@ -30,7 +30,8 @@ struct WsDependencies {
   IdGenerator* ids = nullptr;
 };
 
-// `call` is who opened it, and the token under which everything on it is done: when that expires, the socket is closed (4401).
+// `call` is who opened it, and the token under which everything on it is done: when that expires, the socket is closed
+// (4401).
 std::unique_ptr<WebSocketHandler> NewWsSession(WsDependencies dependencies, WsLimits limits, FrameFormat format,
                                                rpc::CallContext call, std::unique_ptr<SocketRegistry::Entry> entry);
 

@@ -17,7 +17,8 @@ namespace {
 
 constexpr char kDomain[] = "bulkhead.notifier";
 
-// Events lie in the order of their arrival, whichever stream they belong to: appending touches the end of one tree, and the oldest are its front.
+// Events lie in the order of their arrival, whichever stream they belong to: appending touches the end of one tree, and
+// the oldest are its front.
 constexpr std::string_view kSchema = R"sql(
 CREATE TABLE streams (
   id INTEGER PRIMARY KEY,
@@ -88,31 +89,32 @@ absl::Status CheckDuplicate(storage::Connection& connection, const Stream& strea
   if (present == event.event_id) {
     return absl::OkStatus();
   }
-  return MakeError(absl::StatusCode::kAlreadyExists,
-                   absl::StrCat("event ", event.sequence, " of ", event.stream, " is '", present, "', not '",
-                                event.event_id, "'"),
-                   {.domain = kDomain,
-                    .reason = "EVENT_CONFLICT",
-                    .metadata = {{"stream", event.stream},
-                                 {"sequence", absl::StrCat(event.sequence)},
-                                 {"present", present},
-                                 {"got", event.event_id}}});
+  return MakeError(
+      absl::StatusCode::kAlreadyExists,
+      absl::StrCat("event ", event.sequence, " of ", event.stream, " is '", present, "', not '", event.event_id, "'"),
+      {.domain = kDomain,
+       .reason = "EVENT_CONFLICT",
+       .metadata = {{"stream", event.stream},
+                    {"sequence", absl::StrCat(event.sequence)},
+                    {"present", present},
+                    {"got", event.event_id}}});
 }
 
 absl::Status SequenceGap(const EventRecord& event, uint64_t expected) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("the next event of ", event.stream, " has number ", expected, ", not ", event.sequence),
-                   {.domain = kDomain,
-                    .reason = "EVENT_SEQUENCE_GAP",
-                    .metadata = {{"stream", event.stream},
-                                 {"expected", absl::StrCat(expected)},
-                                 {"got", absl::StrCat(event.sequence)}}});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("the next event of ", event.stream, " has number ", expected, ", not ", event.sequence),
+      {.domain = kDomain,
+       .reason = "EVENT_SEQUENCE_GAP",
+       .metadata = {
+           {"stream", event.stream}, {"expected", absl::StrCat(expected)}, {"got", absl::StrCat(event.sequence)}}});
 }
 
 absl::Status StreamEnded(const EventRecord& event, uint64_t last) {
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition, absl::StrCat(event.stream, " has ended with event ", last),
-      {.domain = kDomain, .reason = "EVENT_STREAM_ENDED", .metadata = {{"stream", event.stream}, {"last", absl::StrCat(last)}}});
+  return MakeError(absl::StatusCode::kFailedPrecondition, absl::StrCat(event.stream, " has ended with event ", last),
+                   {.domain = kDomain,
+                    .reason = "EVENT_STREAM_ENDED",
+                    .metadata = {{"stream", event.stream}, {"last", absl::StrCat(last)}}});
 }
 
 absl::Status StreamNotFound(std::string_view stream) {
@@ -132,11 +134,11 @@ absl::StatusOr<bool> Append(storage::Connection& connection, int64_t now, Stream
   if (event.sequence != stream.last + 1) {
     return SequenceGap(event, stream.last + 1);
   }
-  RETURN_IF_ERROR(connection
-                      .Execute("INSERT INTO events (stream, sequence, append_time, event_id, body) VALUES (?, ?, ?, ?, ?)",
-                               {stream.id, static_cast<int64_t>(event.sequence), now, event.event_id,
-                                storage::Blob{event.bytes}})
-                      .status());
+  RETURN_IF_ERROR(
+      connection
+          .Execute("INSERT INTO events (stream, sequence, append_time, event_id, body) VALUES (?, ?, ?, ?, ?)",
+                   {stream.id, static_cast<int64_t>(event.sequence), now, event.event_id, storage::Blob{event.bytes}})
+          .status());
   stream.last = event.sequence;
   stream.ended = event.terminal;
   return true;
@@ -168,18 +170,19 @@ absl::StatusOr<std::vector<EventPtr>> AppendAll(storage::Connection& connection,
 
 // Removes up to kTrimBatch of the oldest events.
 absl::StatusOr<int64_t> TrimBatch(storage::Connection& connection, int64_t before) {
-  int64_t end = 0;                   // After the last position to remove.
-  bool kept = false;                 // Times of appending may go back with the clock: what follows an event that stays, stays.
+  int64_t end = 0;    // After the last position to remove.
+  bool kept = false;  // Times of appending may go back with the clock: what follows an event that stays, stays.
   std::map<int64_t, int64_t> first;  // The first sequence that remains, by stream.
-  RETURN_IF_ERROR(connection.Query("SELECT position, stream, sequence, append_time FROM events ORDER BY position LIMIT ?",
-                                   {kTrimBatch}, [&](const storage::Row& row) {
-                                     kept = kept || row.Int(3) >= before;
-                                     if (!kept) {
-                                       end = row.Int(0) + 1;
-                                       first[row.Int(1)] = row.Int(2) + 1;
-                                     }
-                                     return absl::OkStatus();
-                                   }));
+  RETURN_IF_ERROR(
+      connection.Query("SELECT position, stream, sequence, append_time FROM events ORDER BY position LIMIT ?",
+                       {kTrimBatch}, [&](const storage::Row& row) {
+                         kept = kept || row.Int(3) >= before;
+                         if (!kept) {
+                           end = row.Int(0) + 1;
+                           first[row.Int(1)] = row.Int(2) + 1;
+                         }
+                         return absl::OkStatus();
+                       }));
   for (const auto& [stream, sequence] : first) {
     RETURN_IF_ERROR(connection.Execute("UPDATE streams SET first = ? WHERE id = ?", {sequence, stream}).status());
   }

@@ -22,10 +22,10 @@ namespace bulkhead::notifier {
 // A piece of a stream, and what is known of the whole, from one snapshot.
 struct LogPage {
   std::vector<EventPtr> events;
-  bool more = false;            // The stream goes on after `events`.
-  uint64_t first = 1;           // The first event that there is; last + 1 when there is none.
-  uint64_t last = 0;            // The last event ever appended; 0 when there was none.
-  bool ended = false;           // `last` is terminal.
+  bool more = false;   // The stream goes on after `events`.
+  uint64_t first = 1;  // The first event that there is; last + 1 when there is none.
+  uint64_t last = 0;   // The last event ever appended; 0 when there was none.
+  bool ended = false;  // `last` is terminal.
 };
 
 struct PageLimits {
@@ -46,8 +46,8 @@ class EventLog {
   // The events of one user: the only way to read.
   class Reader {
    public:
-    // Events of `stream` after `after`. An unknown stream of the user is an empty one: its run may just have been created.
-    // NOT_FOUND `STREAM_NOT_FOUND` when the stream is not the user's, or not the name of a stream.
+    // Events of `stream` after `after`. An unknown stream of the user is an empty one: its run may just have been
+    // created. NOT_FOUND `STREAM_NOT_FOUND` when the stream is not the user's, or not the name of a stream.
     absl::StatusOr<LogPage> Read(std::string_view stream, uint64_t after, PageLimits limits) const;
 
    private:
@@ -58,11 +58,12 @@ class EventLog {
   };
   Reader For(std::string user) { return Reader(this, std::move(user)); }
 
-  // Appends durable events, all or none, in one transaction that others share. Returns those that were new, in order; an event that is there
-  // already (same stream, sequence and event_id) is skipped, also when it has been trimmed since.
+  // Appends durable events, all or none, in one transaction that others share. Returns those that were new, in order;
+  // an event that is there already (same stream, sequence and event_id) is skipped, also when it has been trimmed
+  // since.
   //
-  // FAILED_PRECONDITION `EVENT_SEQUENCE_GAP` (metadata `stream`, `expected`, `got`), `EVENT_STREAM_ENDED` (its last event is terminal); ALREADY_EXISTS
-  // `EVENT_CONFLICT` (another event has that number).
+  // FAILED_PRECONDITION `EVENT_SEQUENCE_GAP` (metadata `stream`, `expected`, `got`), `EVENT_STREAM_ENDED` (its last
+  // event is terminal); ALREADY_EXISTS `EVENT_CONFLICT` (another event has that number).
   Awaitable<absl::StatusOr<std::vector<EventPtr>>> AppendAcrossUsers(std::vector<EventPtr> events);
 
   // Removes events that were appended before `time`. Returns how many. Streams keep their numbers.

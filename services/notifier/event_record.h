@@ -10,12 +10,12 @@
 namespace bulkhead::notifier {
 
 struct EventRecord {
-  std::string stream;      // users/{user}/runs/{run}
-  std::string owner;       // {user}
-  uint64_t sequence = 0;   // 0: transient.
+  std::string stream;     // users/{user}/runs/{run}
+  std::string owner;      // {user}
+  uint64_t sequence = 0;  // 0: transient.
   std::string event_id;
-  bool terminal = false;   // The last of its stream.
-  std::string bytes;       // The whole Event, serialized.
+  bool terminal = false;  // The last of its stream.
+  std::string bytes;      // The whole Event, serialized.
 
   bool transient() const { return sequence == 0; }
   // What it costs in a queue.

@@ -189,15 +189,15 @@ void Subscription::Close() {
 
 absl::StatusOr<std::shared_ptr<Subscription>> Hub::Subscribe(std::string user, std::string stream,
                                                              SubscribeOptions options) {
-  std::shared_ptr<Subscription> subscription(new Subscription(log_->For(std::move(user)),
-                                                              {.stream = stream,
-                                                               .after = options.after,
-                                                               .durable_only = options.durable_only,
-                                                               .queue_bytes = options_.queue_bytes}),
-                                             [this, stream](Subscription* dropped) {
-                                               delete dropped;
-                                               Forget(stream);
-                                             });
+  std::shared_ptr<Subscription> subscription(
+      new Subscription(log_->For(std::move(user)), {.stream = stream,
+                                                    .after = options.after,
+                                                    .durable_only = options.durable_only,
+                                                    .queue_bytes = options_.queue_bytes}),
+      [this, stream](Subscription* dropped) {
+        delete dropped;
+        Forget(stream);
+      });
   // Known to the hub first, then reading the log: what is appended in between is seen by both, and delivered once.
   bool closed = false;
   {

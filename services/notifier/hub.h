@@ -37,9 +37,10 @@ using Delivery = std::variant<EventPtr, LogGap, ReplayEnd>;
 
 // One subscriber of one stream.
 //
-// It stands in one of two modes. Behind: it reads the log from its cursor, page by page, and ignores what is published. Live: what is published goes into
-// its queue. It begins behind, becomes live when it has read all that was published, and falls behind again when its queue would exceed
-// its bytes. So the log is the buffer of a slow reader, and a durable event is never lost. Transient events are only delivered live.
+// It stands in one of two modes. Behind: it reads the log from its cursor, page by page, and ignores what is published.
+// Live: what is published goes into its queue. It begins behind, becomes live when it has read all that was published,
+// and falls behind again when its queue would exceed its bytes. So the log is the buffer of a slow reader, and a
+// durable event is never lost. Transient events are only delivered live.
 //
 // Thread-safe, except that Next has one caller at a time.
 class Subscription {
@@ -69,7 +70,8 @@ class Subscription {
 
   Turn Take(EventPtr& event);
   void FallBehind();
-  // False when something was published that has not been read. What is not in the log at the end of the replay gets published later, or has been.
+  // False when something was published that has not been read. What is not in the log at the end of the replay gets
+  // published later, or has been.
   bool TryGoLive();
   absl::Status ReadPage(std::optional<Delivery>& gap);
   Awaitable<void> Wait();
@@ -79,10 +81,10 @@ class Subscription {
   const Start start_;
 
   // Of Next alone.
-  uint64_t cursor_;           // The last durable event delivered.
-  uint64_t replay_end_ = 0;   // The log's last event at subscription.
+  uint64_t cursor_;          // The last durable event delivered.
+  uint64_t replay_end_ = 0;  // The log's last event at subscription.
   bool replay_ended_ = false;
-  bool ended_ = false;        // Nothing comes after the cursor.
+  bool ended_ = false;  // Nothing comes after the cursor.
   std::deque<EventPtr> page_;
 
   absl::Mutex mutex_;
@@ -109,7 +111,8 @@ class Hub {
   Hub(Options options, EventLog* log) : options_(options), log_(log) {}
 
   // Subscribes `user` to `stream`. The subscription lasts until it is dropped, which must be before the hub dies.
-  // NOT_FOUND `STREAM_NOT_FOUND`; OUT_OF_RANGE `CURSOR_AHEAD` (metadata `stream`, `last`) when `after` is behind the log's end.
+  // NOT_FOUND `STREAM_NOT_FOUND`; OUT_OF_RANGE `CURSOR_AHEAD` (metadata `stream`, `last`) when `after` is behind the
+  // log's end.
   absl::StatusOr<std::shared_ptr<Subscription>> Subscribe(std::string user, std::string stream,
                                                           SubscribeOptions options);
 

@@ -49,18 +49,16 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
 
   grpc::ServerUnaryReactor* PublishEvents(grpc::CallbackServerContext* context, const v1::PublishEventsRequest* request,
                                           v1::PublishEventsResponse* response) override {
-    return rpc::ServeUnary(rpc_, "bulkhead.notifier.v1.EventService/PublishEvents", context, request, response,
-                           [this](const rpc::CallContext&, const v1::PublishEventsRequest& request) {
-                             return Publish(request);
-                           });
+    return rpc::ServeUnary(
+        rpc_, "bulkhead.notifier.v1.EventService/PublishEvents", context, request, response,
+        [this](const rpc::CallContext&, const v1::PublishEventsRequest& request) { return Publish(request); });
   }
 
   grpc::ServerUnaryReactor* ListEvents(grpc::CallbackServerContext* context, const v1::ListEventsRequest* request,
                                        v1::ListEventsResponse* response) override {
-    return rpc::ServeUnary(rpc_, "bulkhead.notifier.v1.EventService/ListEvents", context, request, response,
-                           [this](const rpc::CallContext& call, const v1::ListEventsRequest& request) {
-                             return List(call, request);
-                           });
+    return rpc::ServeUnary(
+        rpc_, "bulkhead.notifier.v1.EventService/ListEvents", context, request, response,
+        [this](const rpc::CallContext& call, const v1::ListEventsRequest& request) { return List(call, request); });
   }
 
   grpc::ServerWriteReactor<v1::SubscribeResponse>* Subscribe(grpc::CallbackServerContext* context,
@@ -100,10 +98,9 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
       co_return Invalid("page_size", "page_size must not be negative");
     }
     const int size = request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
-    CO_ASSIGN_OR_RETURN(LogPage page,
-                        log_->For(call.user->user())
-                            .Read(request.stream(), request.after(),
-                                  {.events = static_cast<size_t>(size), .bytes = kMaxPageBytes}));
+    CO_ASSIGN_OR_RETURN(LogPage page, log_->For(call.user->user())
+                                          .Read(request.stream(), request.after(),
+                                                {.events = static_cast<size_t>(size), .bytes = kMaxPageBytes}));
     v1::ListEventsResponse response;
     for (const EventPtr& event : page.events) {
       CO_RETURN_IF_ERROR(ToProto(*event, response.add_events()));

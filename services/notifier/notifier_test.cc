@@ -127,8 +127,7 @@ TEST_F(NotifierTest, AppendIsIdempotentByStreamAndSequence) {
 }
 
 TEST_F(NotifierTest, BatchWithAGapLeavesNothing) {
-  EXPECT_THAT(Append({Durable(1), Durable(3)}),
-              HasReason(absl::StatusCode::kFailedPrecondition, "EVENT_SEQUENCE_GAP"));
+  EXPECT_THAT(Append({Durable(1), Durable(3)}), HasReason(absl::StatusCode::kFailedPrecondition, "EVENT_SEQUENCE_GAP"));
   EXPECT_THAT(Sequences(), IsEmpty());
 }
 

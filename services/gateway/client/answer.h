@@ -10,7 +10,8 @@
 
 namespace bulkhead::gateway {
 
-// OK for 2xx. Else the error in `body`, with its ErrorInfo and RetryInfo; INTERNAL `GATEWAY_ANSWER_INVALID` when there is none.
+// OK for 2xx. Else the error in `body`, with its ErrorInfo and RetryInfo; INTERNAL `GATEWAY_ANSWER_INVALID` when there
+// is none.
 absl::Status StatusOfAnswer(int http_status, std::string_view body);
 
 // The JSON of a body; null for an empty one. INTERNAL `GATEWAY_ANSWER_INVALID`.

@@ -252,8 +252,8 @@ absl::Status GatewayClient::WatchRun(std::string_view stream, WatchOptions optio
 
   // Follows one connection. OK when the watching is over.
   const auto follow = [&](ClientWebSocket& socket) -> absl::Status {
-    const Json subscribe = {{"id", "watch"},
-                            {"subscribe", {{"stream", stream}, {"after", cursor}, {"durableOnly", options.durable_only}}}};
+    const Json subscribe = {
+        {"id", "watch"}, {"subscribe", {{"stream", stream}, {"after", cursor}, {"durableOnly", options.durable_only}}}};
     RETURN_IF_ERROR(socket.Send(subscribe.dump(), /*is_text=*/true));
     while (true) {
       ASSIGN_OR_RETURN(ClientWebSocket::Message message, socket.Receive(options_.timeout));
@@ -304,7 +304,8 @@ absl::Status GatewayClient::WatchRun(std::string_view stream, WatchOptions optio
     if (options.stop.stop_requested()) {
       return WatchStopped();
     }
-    const bool silent = ReasonOf(status) == "GATEWAY_TIMED_OUT";  // A run may wait for long; a dead connection is silent too.
+    const bool silent =
+        ReasonOf(status) == "GATEWAY_TIMED_OUT";  // A run may wait for long; a dead connection is silent too.
     if ((status.code() != absl::StatusCode::kUnavailable && !silent) || ++failures > options.reconnects) {
       return status;
     }

@@ -19,10 +19,10 @@ using Tcp = boost::asio::ip::tcp;
 }  // namespace
 
 absl::StatusOr<Address> ParseBaseUrl(std::string_view base_url) {
-  const absl::Status invalid =
-      MakeError(absl::StatusCode::kInvalidArgument,
-                absl::StrCat("'", base_url, "' is no address of a gateway: that is http://host:port"),
-                {.domain = "bulkhead.gateway", .reason = "BASE_URL_INVALID", .metadata = {{"url", std::string(base_url)}}});
+  const absl::Status invalid = MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("'", base_url, "' is no address of a gateway: that is http://host:port"),
+      {.domain = "bulkhead.gateway", .reason = "BASE_URL_INVALID", .metadata = {{"url", std::string(base_url)}}});
   std::string_view rest = base_url;
   if (!absl::ConsumePrefix(&rest, "http://")) {
     return invalid;
@@ -52,12 +52,13 @@ absl::StatusOr<Address> ParseBaseUrl(std::string_view base_url) {
 
 absl::Status TransportError(const boost::system::error_code& error, const Address& address) {
   const bool timed_out = error == boost::beast::error::timeout;
-  return MakeError(timed_out ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kUnavailable,
-                   absl::StrCat("the gateway at http://", address.host_header, " ",
-                                timed_out ? "did not answer in time" : absl::StrCat("cannot be reached: ", error.message())),
-                   {.domain = "bulkhead.gateway",
-                    .reason = timed_out ? "GATEWAY_TIMED_OUT" : "GATEWAY_UNREACHABLE",
-                    .metadata = {{"address", address.host_header}}});
+  return MakeError(
+      timed_out ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kUnavailable,
+      absl::StrCat("the gateway at http://", address.host_header, " ",
+                   timed_out ? "did not answer in time" : absl::StrCat("cannot be reached: ", error.message())),
+      {.domain = "bulkhead.gateway",
+       .reason = timed_out ? "GATEWAY_TIMED_OUT" : "GATEWAY_UNREACHABLE",
+       .metadata = {{"address", address.host_header}}});
 }
 
 Awaitable<absl::StatusOr<boost::beast::tcp_stream>> Connect(const Address& address, absl::Duration timeout) {
@@ -66,8 +67,7 @@ Awaitable<absl::StatusOr<boost::beast::tcp_stream>> Connect(const Address& addre
   stream.expires_after(absl::ToChronoSeconds(timeout));
   // Addresses, and the one name that everybody has, need no resolver: a statically linked program may be without one.
   boost::system::error_code error;
-  const auto literal =
-      boost::asio::ip::make_address(address.host == "localhost" ? "127.0.0.1" : address.host, error);
+  const auto literal = boost::asio::ip::make_address(address.host == "localhost" ? "127.0.0.1" : address.host, error);
   if (!error) {
     const Tcp::endpoint endpoint(literal, static_cast<uint16_t>(std::stoi(address.port)));
     std::tie(error) = co_await stream.async_connect(endpoint, kTuple);

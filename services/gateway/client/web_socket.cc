@@ -66,11 +66,13 @@ struct ClientWebSocket::State {
     const websocket::close_reason& reason = stream->reason();
     // The goodbye counts, however the connection ended after it.
     if (error == websocket::error::closed || reason.code != websocket::close_code::none) {
-      return MakeError(absl::StatusCode::kUnavailable,
-                       absl::StrCat("the gateway has closed the socket: ", reason.code, " ", std::string_view(reason.reason)),
-                       {.domain = "bulkhead.gateway",
-                        .reason = "SOCKET_CLOSED",
-                        .metadata = {{"code", absl::StrCat(reason.code)}, {"reason", std::string(std::string_view(reason.reason))}}});
+      return MakeError(
+          absl::StatusCode::kUnavailable,
+          absl::StrCat("the gateway has closed the socket: ", reason.code, " ", std::string_view(reason.reason)),
+          {.domain = "bulkhead.gateway",
+           .reason = "SOCKET_CLOSED",
+           .metadata = {{"code", absl::StrCat(reason.code)},
+                        {"reason", std::string(std::string_view(reason.reason))}}});
     }
     return client::TransportError(error, address);
   }

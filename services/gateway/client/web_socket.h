@@ -1,4 +1,5 @@
-// A blocking WebSocket to a gateway, frame by frame: for GatewayClient::WatchRun, and for tests that look at the protocol itself.
+// A blocking WebSocket to a gateway, frame by frame: for GatewayClient::WatchRun, and for tests that look at the
+// protocol itself.
 #ifndef SERVICES_GATEWAY_CLIENT_WEB_SOCKET_H_
 #define SERVICES_GATEWAY_CLIENT_WEB_SOCKET_H_
 
@@ -25,7 +26,7 @@ class ClientWebSocket {
     std::string ticket;                            // Sent in the query unless empty.
     std::string origin;                            // Sent as a browser would, unless empty.
     std::string user_agent = "bulkhead";
-    absl::Duration timeout = absl::Seconds(60);    // Of connecting, and of sending a frame.
+    absl::Duration timeout = absl::Seconds(60);  // Of connecting, and of sending a frame.
   };
   struct Message {
     bool is_text = false;
@@ -37,8 +38,8 @@ class ClientWebSocket {
   ~ClientWebSocket();
 
   absl::Status Send(std::string_view data, bool is_text);
-  // Waits for a frame. UNAVAILABLE `SOCKET_CLOSED` (metadata `code`, `reason`) when the gateway has closed; DEADLINE_EXCEEDED `GATEWAY_TIMED_OUT`, after which
-  // the socket is of no more use.
+  // Waits for a frame. UNAVAILABLE `SOCKET_CLOSED` (metadata `code`, `reason`) when the gateway has closed;
+  // DEADLINE_EXCEEDED `GATEWAY_TIMED_OUT`, after which the socket is of no more use.
   absl::StatusOr<Message> Receive(absl::Duration timeout);
   // Closes with `code`, and waits shortly for the answer.
   void Close(uint16_t code);

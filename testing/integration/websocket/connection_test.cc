@@ -38,12 +38,13 @@ absl::Status TryToConnect(ClientWebSocket::Options options) {
 
 TEST(ConnectionTest, HandshakeThatIsNotInOrderIsRefused) {
   Covers({"WS-4", "AU-1"});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada"})
-                                          .Configure([](common::v1::PlatformConfig& config) {
-                                            config.mutable_gateway()->add_allowed_origins("https://console.example.org");
-                                          })
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder()
+                           .WithUsers({"ada"})
+                           .Configure([](common::v1::PlatformConfig& config) {
+                             config.mutable_gateway()->add_allowed_origins("https://console.example.org");
+                           })
+                           .Build());
   const std::string url = platform->url();
   const RawToken& token = platform->As("ada").token();
 
@@ -115,8 +116,8 @@ TEST(ConnectionTest, NothingComesAfterTheAnswerToUnsubscribe) {
   Covers({"WS-2", "WS-4"});
   auto tool = std::make_shared<HoldingTool>("wait");
   std::shared_ptr<Hold> held = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(
-      auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", {{"tools", {"wait"}}}));
@@ -150,7 +151,8 @@ TEST(ConnectionTest, ConnectionsOfAUserAreLimited) {
   EXPECT_OK(EventSocket::Open(*platform, platform->As("bob")));
 
   first->raw().Close(1000);
-  EXPECT_OK(WaitFor([&] { return EventSocket::Open(*platform, ada).ok(); }, "the closed socket to give its place back"));
+  EXPECT_OK(
+      WaitFor([&] { return EventSocket::Open(*platform, ada).ok(); }, "the closed socket to give its place back"));
 }
 
 TEST(ConnectionTest, SilentClientIsClosed) {

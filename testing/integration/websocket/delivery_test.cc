@@ -19,6 +19,7 @@
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/gateway/client/gateway_client.h"
+#include "services/tool/tool.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
 #include "testing/base/wait.h"
@@ -36,7 +37,6 @@ using notifier::v1::Event;
 using notifier::v1::ServerFrame;
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using ::testing::Each;
 using ::testing::HasSubstr;
 
 nlohmann::json Chain(std::vector<std::string> tools) { return {{"tools", tools}}; }
@@ -51,13 +51,13 @@ std::vector<uint64_t> OneTo(size_t last) {
 
 // Thinks `thoughts` times, `bytes` each.
 agent::AgentFactory Thinker() {
-  return ScriptedAgent("thinker",
-                       [](agent::RunContext& run, const nlohmann::json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
-                         for (int i = 0; i < input.at("thoughts").get<int>(); ++i) {
-                           co_await run.Think(std::string(input.at("bytes").get<size_t>(), 'x'));
-                         }
-                         co_return agent::Answer{.summary = "thought"};
-                       });
+  return ScriptedAgent(
+      "thinker", [](agent::RunContext& run, const nlohmann::json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+        for (int i = 0; i < input.at("thoughts").get<int>(); ++i) {
+          co_await run.Think(std::string(input.at("bytes").get<size_t>(), 'x'));
+        }
+        co_return agent::Answer{.summary = "thought"};
+      });
 }
 
 TEST(DeliveryTest, CriticalEventsArriveInOrder) {
@@ -120,14 +120,13 @@ TEST(DeliveryTest, BinaryAndJsonFramesCarryTheSameEvents) {
 
 TEST(DeliveryTest, FailedToolAndFailedRunGetTheirTerminalEvents) {
   Covers({"WS-1", "AE-5"});
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder()
-          .WithUsers({"ada"})
-          .WithTool(std::make_shared<FailingTool>("broken", MakeError(absl::StatusCode::kFailedPrecondition, "no",
-                                                                      {.domain = "bulkhead.tool", .reason = "BROKEN"})))
-          .WithAgent(ToolChainAgent())
-          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .WithTool(std::make_shared<FailingTool>(
+                                              "broken", MakeError(absl::StatusCode::kFailedPrecondition, "no",
+                                                                  {.domain = "bulkhead.tool", .reason = "BROKEN"})))
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Chain({"broken"})));
@@ -144,8 +143,8 @@ TEST(DeliveryTest, RunCancelledOverTheSocketEndsWithItsEvents) {
   Covers({"WS-1", "WS-3", "AE-4"});
   auto tool = std::make_shared<HoldingTool>("wait");
   std::shared_ptr<Hold> held = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(
-      auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Chain({"wait"})));
@@ -167,8 +166,8 @@ TEST(DeliveryTest, ReconnectWithTheCursorMissesNothing) {
   Covers({"WS-6", "WS-5"});
   auto tool = std::make_shared<HoldingTool>("wait");
   std::shared_ptr<Hold> held = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(
-      auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Chain({"wait", "wait"})));
 
@@ -252,6 +251,49 @@ TEST(DeliveryTest, TrimmedLogAnswersWithAGap) {
   EXPECT_EQ(end.caught_up().sequence(), 6u) << end.DebugString();
 }
 
+// Reports progress when it begins, and then waits for the test.
+class ReportingTool : public HoldingTool {
+ public:
+  using HoldingTool::HoldingTool;
+  Awaitable<absl::StatusOr<nlohmann::json>> Run(tool::ToolCall& call) override {
+    call.ReportProgress(0.5, "half-way");
+    co_return co_await HoldingTool::Run(call);
+  }
+};
+
+TEST(DeliveryTest, ProgressReachesLiveSubscribersAndIsNotInTheLog) {
+  Covers({"WS-2", "TD-9"});
+  auto first = std::make_shared<HoldingTool>("wait");
+  auto second = std::make_shared<ReportingTool>("report");
+  std::shared_ptr<Hold> before = first->HoldCall();
+  std::shared_ptr<Hold> after = second->HoldCall();
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .WithTool(first)
+                                          .WithTool(second)
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Chain({"wait", "report"})));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
+  ASSERT_OK(socket->Subscribe(run));
+  ASSERT_OK(socket->NextEvents(4));  // The subscriber is live now.
+  before->Resume();
+
+  ServerFrame frame;
+  while (!frame.event().has_tool_progress()) {
+    ASSERT_OK_AND_ASSIGN(frame, socket->Next());
+  }
+  EXPECT_EQ(frame.event().sequence(), 0u);
+  EXPECT_EQ(frame.event().tool_progress().tool(), "tools/report");
+  EXPECT_EQ(frame.event().tool_progress().fraction(), 0.5);
+
+  after->Resume();
+  ASSERT_OK(socket->EventsToTheEnd());
+  ASSERT_OK_AND_ASSIGN(std::vector<std::string> logged, ada.EventTypesOf(run));
+  EXPECT_THAT(logged, ::testing::Not(Contains("tool_progress")));
+}
+
 TEST(DeliveryTest, AnotherUsersStreamIsRefusedAndSilent) {
   Covers({"WS-8", "AU-5"});
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
@@ -308,8 +350,8 @@ TEST(DeliveryTest, EarlyAndLateSubscribersSeeTheSameOrder) {
   Covers({"WS-5", "WS-2"});
   auto tool = std::make_shared<HoldingTool>("wait");
   std::shared_ptr<Hold> held = tool->HoldCall(2);
-  ASSERT_OK_AND_ASSIGN(
-      auto platform, Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> early, EventSocket::Open(*platform, ada));
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> late, EventSocket::Open(*platform, ada));
