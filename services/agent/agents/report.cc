@@ -266,7 +266,8 @@ class Composer {
       const analyst::Column& c = Column(i);
       const double distance = Distance(c);
       const double share = Share(c.outliers->count, c.count);
-      if (share <= 0.02 && distance >= 3) {
+      // Of many well-behaved values the last ones lie three or four ranges out.
+      if (share <= 0.02 && distance >= 5) {
         Sentence s;
         s.Name(c.name).Say(absl::StrCat(" has ", FormatCount(c.outliers->count),
                                         c.outliers->count == 1 ? " outlier" : " outliers",
@@ -274,7 +275,7 @@ class Composer {
                                         FormatNumber(c.outliers->high), "; the most extreme, ",
                                         FormatNumber(Extreme(c)), ", lies ", Times(distance),
                                         " the interquartile range beyond the quartiles."));
-        Add("outliers", std::move(s), 0.85 * (1 - 1.5 / distance), {i}, 2);
+        Add("outliers", std::move(s), 0.85 * (1 - 2.5 / distance), {i}, 2);
       }
     }
     for (size_t i = 0; i < a_.table.columns.size(); ++i) {
