@@ -163,7 +163,7 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
                            response,
                            [this](const rpc::CallContext& call, const v1::ListToolsRequest& request)
                                -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> {
-                             co_return ListTools(*call.user, request);
+                             co_return ListPage(*call.user, request);
                            });
   }
 
@@ -202,8 +202,8 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
   }
 
  private:
-  absl::StatusOr<v1::ListToolsResponse> ListTools(const UserContext& user,
-                                                  const v1::ListToolsRequest& request) const {
+  absl::StatusOr<v1::ListToolsResponse> ListPage(const UserContext& user,
+                                                 const v1::ListToolsRequest& request) const {
     const std::string list = absl::StrCat("tools\n", user.user(), "\n", request.query());
     ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
     ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
