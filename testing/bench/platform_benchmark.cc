@@ -1,5 +1,5 @@
-// What the way through the platform costs. Each benchmark works on the whole platform, as a test does, on a temporary
-// folder without fsync.
+// What the way through the platform costs. Each benchmark works on the whole platform, as a test
+// does, on a temporary folder without fsync.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,7 +34,8 @@ using nlohmann::json;
 
 std::unique_ptr<Harness> BuildOrDie(HarnessBuilder& builder) {
   absl::SetMinLogLevel(absl::LogSeverityAtLeast::kError);
-  absl::StatusOr<std::unique_ptr<Harness>> harness = builder.OnSystemClock().WithRandomIds().WithUsers({"ada"}).Build();
+  absl::StatusOr<std::unique_ptr<Harness>> harness =
+      builder.OnSystemClock().WithRandomIds().WithUsers({"ada"}).Build();
   ABSL_CHECK_OK(harness);
   return *std::move(harness);
 }
@@ -58,8 +59,14 @@ void BM_UnaryCall(benchmark::State& state, Transport transport) {
     ABSL_CHECK(called.ok()) << called.error_message();
   }
 }
-BENCHMARK_CAPTURE(BM_UnaryCall, InProcess, Transport::kInProcess)->Unit(benchmark::kMicrosecond)->UseRealTime();
-BENCHMARK_CAPTURE(BM_UnaryCall, OverTcp, Transport::kLoopbackTcp)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK_CAPTURE(BM_UnaryCall, InProcess, Transport::kInProcess)
+    ->Unit(benchmark::kMicrosecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
+BENCHMARK_CAPTURE(BM_UnaryCall, OverTcp, Transport::kLoopbackTcp)
+    ->Unit(benchmark::kMicrosecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
 
 // Room for what a benchmark does in a minute.
 void LiftQuotas(common::v1::PlatformConfig& config) {
@@ -77,16 +84,17 @@ void BM_ToolCall(benchmark::State& state) {
     ABSL_CHECK_OK(ada.InvokeTool("count", {{"a", 1}}));
   }
 }
-BENCHMARK(BM_ToolCall)->Unit(benchmark::kMicrosecond)->UseRealTime();
+BENCHMARK(BM_ToolCall)->Unit(benchmark::kMicrosecond)->MeasureProcessCPUTime()->UseRealTime();
 
-// A step of an agent: command and result in the journal, two events in the outbox and on their way to the log, and the
-// tool call between.
+// A step of an agent: command and result in the journal, two events in the outbox and on their way
+// to the log, and the tool call between.
 void BM_AgentToolStep(benchmark::State& state) {
   constexpr int kSteps = 200;
   HarnessBuilder builder = Harness::Builder();
   builder.WithTool(std::make_shared<CountingTool>("count")).Configure(LiftQuotas);
-  builder.WithAgent(
-      ScriptedAgent("stepper", [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
+  builder.WithAgent(ScriptedAgent(
+      "stepper",
+      [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
         for (int step = 0; step < kSteps; ++step) {
           CO_RETURN_IF_ERROR((co_await run.CallTool("count", {{"step", step}})).status());
         }
@@ -102,19 +110,25 @@ void BM_AgentToolStep(benchmark::State& state) {
     ABSL_CHECK_EQ(ended->state(), agent::v1::RUN_STATE_SUCCEEDED);
   }
   state.SetItemsProcessed(state.iterations() * kSteps);
-  state.counters["per_step"] = benchmark::Counter(static_cast<double>(state.iterations()) * kSteps,
-                                                  benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_step"] =
+      benchmark::Counter(static_cast<double>(state.iterations()) * kSteps,
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
-BENCHMARK(BM_AgentToolStep)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(5);
+BENCHMARK(BM_AgentToolStep)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(5);
 
-// From the agent's word to the WebSocket of its user, one at a time: journal, outbox, relay, log, subscription,
-// gateway, client.
+// From the agent's word to the WebSocket of its user, one at a time: journal, outbox, relay, log,
+// subscription, gateway, client.
 void BM_EventToWebSocket(benchmark::State& state) {
   auto tool = std::make_shared<HoldingTool>("hold");
   HarnessBuilder builder = Harness::Builder();
   builder.WithTool(tool).Configure(LiftQuotas);
   builder.WithAgent(ScriptedAgent(
-      "speaker", [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+      "speaker",
+      [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
         const int words = input.at("words").get<int>();
         for (int word = 0; word < words; ++word) {
           CO_RETURN_IF_ERROR((co_await run.CallTool("hold", json::object())).status());
@@ -142,7 +156,9 @@ void BM_EventToWebSocket(benchmark::State& state) {
       if (event != frame.end() && event->at("type") == "agent_thinking") {
         absl::Time said;
         std::string error;
-        ABSL_CHECK(absl::ParseTime(absl::RFC3339_full, event->at("time").get<std::string>(), &said, &error)) << error;
+        ABSL_CHECK(absl::ParseTime(absl::RFC3339_full, event->at("time").get<std::string>(), &said,
+                                   &error))
+            << error;
         absl::MutexLock lock(mutex);
         ++words;
         latency = RealNow() - said;
@@ -162,7 +178,11 @@ void BM_EventToWebSocket(benchmark::State& state) {
   }
   watcher.join();
 }
-BENCHMARK(BM_EventToWebSocket)->Unit(benchmark::kMicrosecond)->UseManualTime()->Iterations(500);
+BENCHMARK(BM_EventToWebSocket)
+    ->Unit(benchmark::kMicrosecond)
+    ->MeasureProcessCPUTime()
+    ->UseManualTime()
+    ->Iterations(500);
 
 }  // namespace
 }  // namespace bulkhead::testing
