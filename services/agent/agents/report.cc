@@ -29,7 +29,8 @@ constexpr size_t kMaxBars = 15;
 
 // Never "1.00" of what is not exact.
 std::string R(double value) {
-  return absl::StrFormat(std::abs(value) >= 0.995 && std::abs(value) < 1 ? "%.3f" : "%.2f", value);
+  const bool nearly_exact = std::abs(value) >= 0.995 && std::abs(value) < 1;
+  return nearly_exact ? absl::StrFormat("%.3f", value) : absl::StrFormat("%.2f", value);
 }
 
 std::string Optional(const std::optional<double>& number) {
