@@ -6,6 +6,7 @@
 #include "bulkhead/notifier/v1/event.pb.h"
 #include "nlohmann/json.hpp"
 #include "services/common/json/struct_json.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::agent {
 namespace {
@@ -33,18 +34,6 @@ std::string Clean(std::string_view text, size_t limit) {
     clean = absl::StrCat(clean.substr(0, end), "...");
   }
   return clean;
-}
-
-void SetTime(absl::Time time, google::protobuf::Timestamp* timestamp) {
-  const int64_t nanos = absl::ToUnixNanos(time);
-  timestamp->set_seconds(absl::ToUnixSeconds(time));
-  timestamp->set_nanos(static_cast<int32_t>(nanos - timestamp->seconds() * 1'000'000'000));
-}
-
-void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
 }
 
 void SetError(const RunError& error, pb::EventError* out) {
@@ -109,7 +98,7 @@ pb::Event RunEvents::Begin(absl::Time time, std::string_view type) const {
   event.set_agent(agent_);
   event.set_trace_id(trace_id_);
   event.set_type(type);
-  SetTime(time, event.mutable_time());
+  SetTimestamp(time, event.mutable_time());
   return event;
 }
 
@@ -177,7 +166,7 @@ std::string RunEvents::ApprovalRequested(absl::Time time, const ApprovalRecord& 
   pb::ApprovalRequested* payload = event.mutable_approval_requested();
   payload->set_approval(absl::StrCat(run_, "/approvals/", approval.id));
   payload->set_question(Clean(approval.question, kMaxText));
-  SetTime(approval.expire_time, payload->mutable_expire_time());
+  SetTimestamp(approval.expire_time, payload->mutable_expire_time());
   return event.SerializeAsString();
 }
 

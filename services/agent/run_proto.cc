@@ -10,21 +10,10 @@
 #include "services/common/json/struct_json.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::agent {
 namespace {
-
-void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
-  const int64_t micros = absl::ToUnixMicros(time);
-  out->set_seconds(absl::ToUnixSeconds(time));
-  out->set_nanos(static_cast<int32_t>((micros - out->seconds() * 1'000'000) * 1000));
-}
-
-void SetDuration(absl::Duration duration, google::protobuf::Duration* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
 
 // What the store holds was a JSON object when it went in.
 void SetStruct(const nlohmann::json& object, google::protobuf::Struct* out) {
@@ -75,14 +64,14 @@ v1::Run ToProto(const RunRecord& run) {
     out.mutable_error()->mutable_metadata()->insert(run.error->metadata.begin(),
                                                     run.error->metadata.end());
   }
-  SetTime(run.create_time, out.mutable_create_time());
+  SetTimestamp(run.create_time, out.mutable_create_time());
   if (run.start_time.has_value()) {
-    SetTime(*run.start_time, out.mutable_start_time());
+    SetTimestamp(*run.start_time, out.mutable_start_time());
   }
   if (run.end_time.has_value()) {
-    SetTime(*run.end_time, out.mutable_end_time());
+    SetTimestamp(*run.end_time, out.mutable_end_time());
   }
-  SetTime(run.deadline, out.mutable_deadline());
+  SetTimestamp(run.deadline, out.mutable_deadline());
   out.set_steps(run.steps);
   out.set_recoveries(run.recoveries);
   v1::Timing* timing = out.mutable_timing();
@@ -104,8 +93,8 @@ v1::Approval ToProto(const ApprovalRecord& approval, std::string_view owner) {
   }
   SetStruct(Parse(approval.arguments), out.mutable_arguments());
   out.set_call_hash(approval.call_hash);
-  SetTime(approval.create_time, out.mutable_create_time());
-  SetTime(approval.expire_time, out.mutable_expire_time());
+  SetTimestamp(approval.create_time, out.mutable_create_time());
+  SetTimestamp(approval.expire_time, out.mutable_expire_time());
   if (approval.verdict != ApprovalRecord::Verdict::kPending) {
     v1::Decision* decision = out.mutable_decision();
     decision->set_verdict(static_cast<v1::Decision::Verdict>(approval.verdict));
@@ -117,7 +106,7 @@ v1::Approval ToProto(const ApprovalRecord& approval, std::string_view owner) {
       decision->set_user(absl::StrCat("users/", approval.decided_by));
     }
     if (approval.decide_time.has_value()) {
-      SetTime(*approval.decide_time, decision->mutable_time());
+      SetTimestamp(*approval.decide_time, decision->mutable_time());
     }
   }
   return out;
@@ -142,7 +131,7 @@ v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner) {
   out.set_version(absl::StrCat(definition.version));
   out.set_built_in(false);
   out.set_owner(absl::StrCat("users/", owner));
-  SetTime(definition.update_time, out.mutable_update_time());
+  SetTimestamp(definition.update_time, out.mutable_update_time());
   out.set_etag(definition.etag());
   return out;
 }

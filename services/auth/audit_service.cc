@@ -15,10 +15,10 @@
 #include "services/auth/adapters.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/caller.h"
-#include "services/auth/proto_time.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::auth {
 namespace {

@@ -17,10 +17,10 @@
 #include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
-#include "services/auth/proto_time.h"
 #include "services/auth/sign_ins.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::auth {
 namespace {

@@ -18,10 +18,10 @@
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
 #include "services/auth/key_store.h"
-#include "services/auth/proto_time.h"
 #include "services/auth/token_exchange.h"
 #include "services/common/crypto/signature.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::auth {
 namespace {

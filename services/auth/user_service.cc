@@ -17,9 +17,9 @@
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
-#include "services/auth/proto_time.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::auth {
 namespace {

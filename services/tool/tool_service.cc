@@ -19,6 +19,7 @@
 #include "services/common/paging/page_token.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 #include "services/tool/builtin/builtin_tools.h"
 #include "services/tool/dispatcher.h"
 #include "services/tool/file_service.h"
@@ -64,12 +65,6 @@ v1::RepeatPolicy ToProto(RepeatPolicy policy) {
       return v1::REPEAT_POLICY_AT_MOST_ONCE;
   }
   return v1::REPEAT_POLICY_UNSPECIFIED;
-}
-
-void SetDuration(absl::Duration duration, google::protobuf::Duration* proto) {
-  proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
-  proto->set_nanos(
-      static_cast<int32_t>(absl::IDivDuration(duration, absl::Nanoseconds(1), &duration)));
 }
 
 // Schemas were compiled: they are JSON.

@@ -1,6 +1,6 @@
 // Between absl's time and protobuf's.
-#ifndef SERVICES_AUTH_PROTO_TIME_H_
-#define SERVICES_AUTH_PROTO_TIME_H_
+#ifndef SERVICES_COMMON_TIME_PROTO_TIME_H_
+#define SERVICES_COMMON_TIME_PROTO_TIME_H_
 
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 
-namespace bulkhead::auth {
+namespace bulkhead {
 
 inline void SetTimestamp(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t seconds = absl::ToUnixSeconds(time);
@@ -30,6 +30,6 @@ inline absl::Duration FromDuration(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
 
-}  // namespace bulkhead::auth
+}  // namespace bulkhead
 
-#endif  // SERVICES_AUTH_PROTO_TIME_H_
+#endif  // SERVICES_COMMON_TIME_PROTO_TIME_H_
