@@ -405,7 +405,7 @@ void Execution::Abandon(Release release) {
 
 Awaitable<void> Execution::GiveUp(absl::Status written) {
   const bool fenced = ReasonOf(written) == "RUN_FENCED";
-  ABSL_LOG(ERROR) << "run " << run_.id << (fenced ? " is let go of: " : " is let go of for now: ")
+  ABSL_LOG(ERROR) << "run " << run_.id << (fenced ? " is let go of: " : " is let go of, to be taken up again: ")
                   << written;
   Abandon(fenced ? Release::kDone : Release::kTakeUpAgain);
   co_await Never();
