@@ -182,7 +182,7 @@ absl::Status OutcomeOf(const json& run) {
   }
   const json error = run.value("error", json::object());
   return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat("the run ", LastSegment(run.value("name", "")), " is ", ShortState(run),
+                   absl::StrCat("the run ", LastSegment(run.value("name", "")), " ended as ", ShortState(run),
                                 error.empty() ? "" : ": ", error.value("message", "")),
                    {.domain = "bulkhead.cli",
                     .reason = "RUN_NOT_SUCCEEDED",
