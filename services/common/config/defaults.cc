@@ -14,7 +14,12 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "open_registration": true,
     "scrypt_log_n": 15,
     "min_password_length": 12,
-    "free_sign_in_failures": 5
+    "free_sign_in_failures": 5,
+    "issuer": "bulkhead",
+    "key_algorithm": "EdDSA",
+    "key_rotation_interval": "2160h",
+    "token_leeway": "30s",
+    "verified_token_cache": 10000
   },
   "agent": {
     "max_running_per_user": 4,

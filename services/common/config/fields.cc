@@ -45,6 +45,9 @@ void Collect(const Descriptor* descriptor, const Field& parent, std::vector<Fiel
     Field field = parent;
     absl::StrAppend(&field.path, field.path.empty() ? "" : ".", descriptor->field(i)->name());
     field.steps.push_back(descriptor->field(i));
+    if (IsSection(descriptor->field(i)) && descriptor->field(i)->is_repeated()) {
+      continue;
+    }
     if (IsSection(descriptor->field(i))) {
       Collect(descriptor->field(i)->message_type(), field, fields);
     } else {
