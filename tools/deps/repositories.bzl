@@ -2,6 +2,7 @@
 
 load(":deb.bzl", "deb_repository", "deb_source_repository")
 load("//tools/lint:sources.bzl", "lint_sources_repository")
+load("//tools/npm:npm.bzl", "npm_repository")
 load(":overlays/absl_aliases.bzl", "ABSL_PACKAGES")
 
 # Rule sets that Debian packages beside Bazel.
@@ -25,6 +26,13 @@ def bulkhead_repositories():
         native.local_repository(name = name, path = "/usr/share/bazel/" + path)
 
     lint_sources_repository(name = "lint_sources")
+
+    npm_repository(
+        name = "npm",
+        lock = "//tools/npm:package-lock.json",
+        package = "//tools/npm:package.json",
+        packages = ["fast-jwt", "jose", "oidc-provider"],
+    )
 
     _deb(
         "abseil-cpp",
