@@ -77,6 +77,23 @@ CREATE TABLE audit_head (
   sealed BLOB NOT NULL
 );
 )sql"},
+      {.name = "sessions: device and method; audit: details", .statements = R"sql(
+ALTER TABLE sessions ADD COLUMN device TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN method TEXT NOT NULL DEFAULT 'password';
+ALTER TABLE audit_records ADD COLUMN details TEXT NOT NULL DEFAULT '';
+CREATE INDEX audit_records_by_action ON audit_records (action, sequence);
+)sql"},
+      {.name = "revocations", .statements = R"sql(
+CREATE TABLE revocations (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  time INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  session TEXT NOT NULL,
+  key TEXT NOT NULL,
+  reason TEXT NOT NULL
+);
+CREATE INDEX revocations_by_end ON revocations (expires_at);
+)sql"},
   };
 }
 

@@ -43,6 +43,7 @@ struct TokenClaims {
   absl::Time issued_at;                  // iat
   absl::Time not_before;                 // nbf
   absl::Time expires_at;                 // exp
+  std::string key_id;                    // The header's kid: no claim, but what the token stands on as well.
 };
 
 // Proof that TokenVerifier accepted a token: only it makes one.

@@ -151,7 +151,9 @@ absl::StatusOr<Header> DecodeHeader(std::string_view encoded) {
 absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> FindKey(KeySource& keys, const Header& header) {
   std::shared_ptr<const crypto::VerifyingKey> key = keys.Find(header.key_id);
   if (key == nullptr) {
-    return Refuse("TOKEN_KEY_UNKNOWN", "The token is signed with a key that is not, or no longer, known.");
+    return MakeError(absl::StatusCode::kUnauthenticated,
+                     "The token is signed with a key that is not, or no longer, known.",
+                     {.domain = "bulkhead.auth", .reason = "TOKEN_KEY_UNKNOWN", .metadata = {{"kid", header.key_id}}});
   }
   return key;
 }
@@ -328,6 +330,7 @@ absl::StatusOr<VerifiedToken> TokenVerifier::Verify(const RawToken& token) const
   ASSIGN_OR_RETURN(const json object, ParseObject(payload));
   ASSIGN_OR_RETURN(TokenClaims claims, ReadClaims(object, options_));
   RETURN_IF_ERROR(CheckTimes(claims, clock_->Now(), options_.leeway));
+  claims.key_id = header.key_id;
   return VerifiedToken(std::move(claims));
 }
 
