@@ -72,8 +72,12 @@ class Loader {
     violations_.push_back(Line(path, problem, place));
   }
 
+  // Of what is missing in an element of a list, the place of the element.
   std::string PlaceOf(const std::string& path) const {
     auto origin = origins_.find(path);
+    if (origin == origins_.end() && absl::StrContains(path, "].")) {
+      origin = origins_.find(path.substr(0, path.rfind("].") + 1));
+    }
     return origin == origins_.end() ? "" : origin->second.place;
   }
 
@@ -88,18 +92,32 @@ class Loader {
                      std::move(info));
   }
 
-  void Set(Layer layer, std::string_view path, const RawValue& value, const std::string& place) {
+  // `file` is the one that `value` is from; "" for values from elsewhere, which have a place without lines.
+  void Set(Layer layer, std::string_view path, const RawValue& value, const std::string& place,
+           const std::string& file = "") {
     std::string problem;
     std::optional<Field> field = FindField(PlatformConfig::descriptor(), path, problem);
     if (!field.has_value()) {
       Violated(path, problem, place);
       return;
     }
-    if (std::optional<std::string> wrong = SetField(*values_, *field, value)) {
-      Violated(field->path, *wrong, place);
+    auto place_of = [&](int line) { return file.empty() || line == 0 ? place : absl::StrCat(file, ":", line); };
+    const Assignment assignment = SetField(*values_, *field, value);
+    for (const Assignment::Problem& wrong : assignment.problems) {
+      // Of a value that is not within a list, the place is where its key is.
+      Violated(wrong.path, wrong.what, wrong.path == field->path ? place : place_of(wrong.line));
+    }
+    if (!assignment.problems.empty()) {
       return;
     }
-    origins_[field->path] = {.layer = layer, .place = layer == Layer::kBuiltIn ? "" : place};
+    // What a list below had said of its elements goes with it.
+    const std::string elements = absl::StrCat(field->path, "[");
+    std::erase_if(origins_, [&](const auto& origin) { return absl::StartsWith(origin.first, elements); });
+    const bool built_in = layer == Layer::kBuiltIn;
+    origins_[field->path] = {.layer = layer, .place = built_in ? "" : place};
+    for (const auto& [element, line] : assignment.lines) {
+      origins_[element] = {.layer = layer, .place = built_in ? "" : place_of(line)};
+    }
   }
 
   void Apply(Layer layer, const FileLayer& file) {
@@ -113,7 +131,7 @@ class Loader {
     }
     for (const Setting& setting : file.json.settings) {
       if (setting.path != kExtends) {
-        Set(layer, setting.path, setting.value, place(setting.line));
+        Set(layer, setting.path, setting.value, place(setting.line), file.name);
       }
     }
   }
@@ -163,6 +181,8 @@ class Loader {
   void ApplyVariables(const Environment& environment) {
     std::set<std::string> known;
     std::set<std::string> sections;
+    std::map<std::string, std::string>
+        lists;  // Of sections: the path by what a variable for an element would begin with.
     for (const Field& field : AllFields(PlatformConfig::descriptor())) {
       if (field.path == kExtends) {
         continue;
@@ -171,13 +191,23 @@ class Loader {
       if (std::optional<std::string> value = environment.Find(variable)) {
         Set(Layer::kEnvironment, field.path, {.kind = RawValue::Kind::kText, .text = *value}, variable);
       }
+      if (field.section_list()) {
+        lists[variable + "_"] = field.path;
+      }
       known.insert(std::move(variable));
       if (field.steps.size() > 1) {
-        sections.insert(Field{.path = std::string(field.steps[0]->name()), .steps = {field.steps[0]}}.variable() + "_");
+        const Step& section = field.steps[0];
+        sections.insert(Field{.path = std::string(section.field->name()), .steps = {section}}.variable() + "_");
       }
     }
     for (const auto& [name, value] : environment.variables()) {
       if (!absl::StartsWith(name, kVariablePrefix) || known.contains(name)) {
+        continue;
+      }
+      auto begins = [&name](const auto& list) { return absl::StartsWith(name, list.first); };
+      if (auto list = std::find_if(lists.begin(), lists.end(), begins); list != lists.end()) {
+        Violated(list->second, "is a list of objects, which is set in a file: variables and --set cannot hold one",
+                 name);
         continue;
       }
       // Other programs of the project have variables of their own; within a section it is a slip.
@@ -231,7 +261,7 @@ std::string_view LayerName(Layer layer) {
 
 std::vector<ExplainedField> Config::Explain() const {
   std::vector<ExplainedField> explained;
-  for (const Field& field : AllFields(PlatformConfig::descriptor())) {
+  for (const Field& field : FieldsOf(*values_)) {
     if (field.path == kExtends) {
       continue;  // It has done its work.
     }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -40,15 +41,26 @@ bool IsSection(const FieldDescriptor* field) {
   return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !IsDuration(field);
 }
 
+// The field `child` of the section, or element, `parent`.
+Field Within(const Field& parent, const FieldDescriptor* child) {
+  Field field = parent;
+  absl::StrAppend(&field.path, field.path.empty() ? "" : ".", child->name());
+  field.steps.push_back({.field = child});
+  return field;
+}
+
+// One section of the list `list`.
+Field Element(const Field& list, int index) {
+  Field element = list;
+  absl::StrAppend(&element.path, "[", index, "]");
+  element.steps.back().index = index;
+  return element;
+}
+
 void Collect(const Descriptor* descriptor, const Field& parent, std::vector<Field>& fields) {
   for (int i = 0; i < descriptor->field_count(); ++i) {
-    Field field = parent;
-    absl::StrAppend(&field.path, field.path.empty() ? "" : ".", descriptor->field(i)->name());
-    field.steps.push_back(descriptor->field(i));
-    if (IsSection(descriptor->field(i)) && descriptor->field(i)->is_repeated()) {
-      continue;
-    }
-    if (IsSection(descriptor->field(i))) {
+    Field field = Within(parent, descriptor->field(i));
+    if (IsSection(descriptor->field(i)) && !descriptor->field(i)->is_repeated()) {
       Collect(descriptor->field(i)->message_type(), field, fields);
     } else {
       fields.push_back(std::move(field));
@@ -57,7 +69,7 @@ void Collect(const Descriptor* descriptor, const Field& parent, std::vector<Fiel
 }
 
 std::string Is(const Field& field, const RawValue& value) {
-  if (field.secret()) {
+  if (field.may_hold_secret()) {
     return "";
   }
   switch (value.kind) {
@@ -82,6 +94,12 @@ std::string ShortName(const EnumDescriptor* type, int number) {
   std::string name(value == nullptr ? "" : value->name());
   std::string prefix = absl::AsciiStrToUpper(type->name()) + "_";
   return absl::StartsWith(name, prefix) ? name.substr(prefix.size()) : name;
+}
+
+// By its name in the proto or its JSON form; null when there is none.
+const FieldDescriptor* FindStep(const Descriptor* descriptor, std::string_view name) {
+  const FieldDescriptor* step = descriptor->FindFieldByName(name);
+  return step != nullptr ? step : descriptor->FindFieldByCamelcaseName(name);
 }
 
 // The declared range, as a problem of `number` (seconds, bytes, or the value itself).
@@ -218,14 +236,150 @@ Problem SetScalar(Message& message, const Field& field, const RawValue& value) {
   return "is of a type that configurations do not have";
 }
 
+// The message that one step leads to.
+const Message& Follow(const Message& message, const Step& step) {
+  const Reflection* reflection = message.GetReflection();
+  return step.index < 0 ? reflection->GetMessage(message, step.field)
+                        : reflection->GetRepeatedMessage(message, step.field, step.index);
+}
+
+Message* FollowToChange(Message& message, const Step& step) {
+  const Reflection* reflection = message.GetReflection();
+  return step.index < 0 ? reflection->MutableMessage(&message, step.field)
+                        : reflection->MutableRepeatedMessage(&message, step.field, step.index);
+}
+
 // The message that holds the leaf of `field`.
 const Message& Holder(const Message& root, const Field& field) {
   const Message* message = &root;
   for (size_t i = 0; i + 1 < field.steps.size(); ++i) {
-    message = &message->GetReflection()->GetMessage(*message, field.steps[i]);
+    message = &Follow(*message, field.steps[i]);
   }
   return *message;
 }
+
+void Expand(const Message& root, const std::vector<Field>& fields, std::vector<Field>& expanded) {
+  for (const Field& field : fields) {
+    if (!field.section_list() || !HasField(root, field)) {
+      expanded.push_back(field);
+      continue;
+    }
+    const Message& holder = Holder(root, field);
+    for (int i = 0; i < holder.GetReflection()->FieldSize(holder, field.leaf()); ++i) {
+      std::vector<Field> inner;
+      Collect(field.leaf()->message_type(), Element(field, i), inner);
+      Expand(root, inner, expanded);
+    }
+  }
+}
+
+// Sets fields one by one, and gathers what is wrong with them.
+class Setter {
+ public:
+  explicit Setter(Message& root) : root_(root) {}
+
+  void Set(const Field& field, const RawValue& value) {
+    if (value.kind == Kind::kNull) {
+      Wrong(field, "must not be null: leave it out to keep the value of the layers below", value);
+    } else if (field.section_list()) {
+      SetSections(field, value);
+    } else {
+      SetValue(field, value);
+    }
+  }
+
+  Assignment Done() && { return std::move(done_); }
+
+ private:
+  void Wrong(const Field& field, std::string what, const RawValue& value) {
+    done_.problems.push_back({.path = field.path, .what = std::move(what), .line = value.line});
+  }
+
+  Message& HolderToChange(const Field& field) {
+    Message* message = &root_;
+    for (size_t i = 0; i + 1 < field.steps.size(); ++i) {
+      message = FollowToChange(*message, field.steps[i]);
+    }
+    return *message;
+  }
+
+  void SetValue(const Field& field, const RawValue& value) {
+    Message& holder = HolderToChange(field);
+    if (!field.leaf()->is_repeated()) {
+      if (Problem problem = SetScalar(holder, field, value)) {
+        Wrong(field, *std::move(problem), value);
+      }
+      return;
+    }
+    std::vector<RawValue> items = value.items;
+    if (value.kind == Kind::kText) {
+      for (std::string_view item : absl::StrSplit(value.text, ',', absl::SkipWhitespace())) {
+        items.push_back({.kind = Kind::kText, .text = std::string(absl::StripAsciiWhitespace(item))});
+      }
+    } else if (value.kind != Kind::kList) {
+      Wrong(field, absl::StrCat("must be a list", Is(field, value)), value);
+      return;
+    }
+    holder.GetReflection()->ClearField(&holder, field.leaf());
+    for (const RawValue& item : items) {
+      if (Problem problem = SetScalar(holder, field, item)) {
+        Wrong(field, absl::StrCat("each item ", *problem), value);
+        return;
+      }
+    }
+  }
+
+  void SetSections(const Field& list, const RawValue& value) {
+    if (value.kind == Kind::kText) {
+      Wrong(list, "is a list of objects, which is set in a file: variables and --set cannot hold one", value);
+      return;
+    }
+    if (value.kind != Kind::kList) {
+      Wrong(list, "must be a list of objects", value);
+      return;
+    }
+    Message& holder = HolderToChange(list);
+    holder.GetReflection()->ClearField(&holder, list.leaf());
+    for (size_t i = 0; i < value.items.size(); ++i) {
+      const Field element = Element(list, static_cast<int>(i));
+      holder.GetReflection()->AddMessage(&holder, list.leaf());
+      done_.lines.emplace_back(element.path, value.items[i].line);
+      SetMembers(element, value.items[i]);
+    }
+  }
+
+  void SetMembers(const Field& section, const RawValue& object) {
+    if (object.kind != Kind::kObject) {
+      // Not quoted: nobody can tell what a value without a name is about.
+      Wrong(section, "must be an object", object);
+      return;
+    }
+    std::set<const FieldDescriptor*> seen;
+    for (const RawValue& member : object.items) {
+      const FieldDescriptor* descriptor = FindStep(section.leaf()->message_type(), member.name);
+      if (descriptor == nullptr) {
+        done_.problems.push_back({.path = absl::StrCat(section.path, ".", member.name),
+                                  .what = absl::StrCat("is unknown: '", section.path, "' has no such field"),
+                                  .line = member.line});
+        continue;
+      }
+      const Field field = Within(section, descriptor);
+      if (!seen.insert(descriptor).second) {
+        Wrong(field, "is there twice", member);
+        continue;
+      }
+      done_.lines.emplace_back(field.path, member.line);
+      if (IsSection(descriptor) && !descriptor->is_repeated()) {
+        SetMembers(field, member);
+      } else {
+        Set(field, member);
+      }
+    }
+  }
+
+  Message& root_;
+  Assignment done_;
+};
 
 std::string PrintScalar(const Message& message, const FieldDescriptor* leaf, int index) {
   const Reflection* reflection = message.GetReflection();
@@ -272,6 +426,13 @@ std::string PrintScalar(const Message& message, const FieldDescriptor* leaf, int
 
 bool Field::secret() const { return leaf()->options().debug_redact(); }
 
+bool Field::may_hold_secret() const {
+  const std::string_view name = leaf()->name();
+  return secret() || absl::EndsWith(name, "secret") || absl::EndsWith(name, "_key") || absl::EndsWith(name, "password");
+}
+
+bool Field::section_list() const { return leaf()->is_repeated() && steps.back().index < 0 && IsSection(leaf()); }
+
 std::string Field::variable() const {
   return absl::StrCat("BULKHEAD_", absl::AsciiStrToUpper(absl::StrReplaceAll(path, {{".", "_"}})));
 }
@@ -282,24 +443,39 @@ std::vector<Field> AllFields(const Descriptor* descriptor) {
   return fields;
 }
 
+std::vector<Field> FieldsOf(const Message& message) {
+  std::vector<Field> fields;
+  Expand(message, AllFields(message.GetDescriptor()), fields);
+  return fields;
+}
+
 std::optional<Field> FindField(const Descriptor* descriptor, std::string_view path, std::string& problem) {
   Field field;
   for (std::string_view name : absl::StrSplit(path, '.')) {
+    const size_t bracket = name.find('[');
+    if (descriptor != nullptr && bracket != std::string_view::npos) {
+      const FieldDescriptor* list = FindStep(descriptor, name.substr(0, bracket));
+      if (list != nullptr && list->is_repeated()) {
+        problem = "is an element of a list: a list is set as a whole";
+        return std::nullopt;
+      }
+    }
+    if (!field.steps.empty() && field.section_list()) {
+      problem = absl::StrCat("is about an element of '", field.path, "': a list is set as a whole, and in a file");
+      return std::nullopt;
+    }
     if (descriptor == nullptr) {
       problem = absl::StrCat("is unknown: '", field.path, "' is a value, not a section");
       return std::nullopt;
     }
-    const FieldDescriptor* step = descriptor->FindFieldByName(name);
-    if (step == nullptr) {
-      step = descriptor->FindFieldByCamelcaseName(name);
-    }
+    const FieldDescriptor* step = FindStep(descriptor, name);
     if (step == nullptr) {
       problem = field.path.empty() ? "is unknown" : absl::StrCat("is unknown: '", field.path, "' has no such field");
       return std::nullopt;
     }
     absl::StrAppend(&field.path, field.path.empty() ? "" : ".", step->name());
-    field.steps.push_back(step);
-    descriptor = IsSection(step) ? step->message_type() : nullptr;
+    field.steps.push_back({.field = step});
+    descriptor = IsSection(step) && !step->is_repeated() ? step->message_type() : nullptr;
   }
   if (descriptor != nullptr) {
     problem = "is a section, not a value";
@@ -308,33 +484,10 @@ std::optional<Field> FindField(const Descriptor* descriptor, std::string_view pa
   return field;
 }
 
-std::optional<std::string> SetField(Message& message, const Field& field, const RawValue& value) {
-  Message* holder = &message;
-  for (size_t i = 0; i + 1 < field.steps.size(); ++i) {
-    holder = holder->GetReflection()->MutableMessage(holder, field.steps[i]);
-  }
-  if (value.kind == Kind::kNull) {
-    return "must not be null: leave it out to keep the value of the layers below";
-  }
-  if (!field.leaf()->is_repeated()) {
-    return SetScalar(*holder, field, value);
-  }
-  std::vector<RawValue> items = value.items;
-  if (value.kind == Kind::kText) {
-    for (std::string_view item : absl::StrSplit(value.text, ',', absl::SkipWhitespace())) {
-      items.push_back({.kind = Kind::kText, .text = std::string(absl::StripAsciiWhitespace(item))});
-    }
-  } else if (value.kind != Kind::kList) {
-    return absl::StrCat("must be a list", Is(field, value));
-  }
-  // A list replaces the list of the layers below.
-  holder->GetReflection()->ClearField(holder, field.leaf());
-  for (const RawValue& item : items) {
-    if (Problem problem = SetScalar(*holder, field, item)) {
-      return absl::StrCat("each item ", *problem);
-    }
-  }
-  return std::nullopt;
+Assignment SetField(Message& message, const Field& field, const RawValue& value) {
+  Setter setter(message);
+  setter.Set(field, value);
+  return std::move(setter).Done();
 }
 
 bool HasField(const Message& message, const Field& field) {

@@ -60,9 +60,9 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
   bool binary(nlohmann::json::binary_t&) override { return false; }  // JSON text has none.
 
   bool start_object(std::size_t) override {
-    if (lists_ > 0) {
-      ++objects_in_list_;
-      return Add({.kind = RawValue::Kind::kObject, .text = "{...}"});
+    if (!open_.empty()) {
+      open_.push_back({.kind = RawValue::Kind::kObject, .name = std::exchange(member_, ""), .line = line_});
+      return true;
     }
     if (path_.empty() && seen_root_) {
       return false;
@@ -72,7 +72,9 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool key(std::string& name) override {
-    if (objects_in_list_ > 0) {
+    if (!open_.empty()) {
+      member_ = name;
+      member_line_ = line_;
       return true;
     }
     path_.back() = name;
@@ -83,25 +85,17 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool end_object() override {
-    if (objects_in_list_ > 0) {
-      --objects_in_list_;
-    } else {
-      path_.pop_back();
+    if (!open_.empty()) {
+      return Close();
     }
+    path_.pop_back();
     return true;
   }
   bool start_array(std::size_t) override {
-    if (lists_++ == 0) {
-      list_ = {.kind = RawValue::Kind::kList};
-    }
+    open_.push_back({.kind = RawValue::Kind::kList, .name = std::exchange(member_, ""), .line = line_});
     return true;
   }
-  bool end_array() override {
-    if (--lists_ > 0) {
-      return Add({.kind = RawValue::Kind::kList});
-    }
-    return Add(std::exchange(list_, {}));
-  }
+  bool end_array() override { return Close(); }
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) override {
     // "[json.exception.parse_error.101] parse error at line 2, column 3: syntax error while ..."
     std::string_view what = error.what();
@@ -121,10 +115,11 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool Add(RawValue value) {
-    if (lists_ > 0) {
-      if (objects_in_list_ == 0 || value.kind == RawValue::Kind::kObject) {
-        list_.items.push_back(std::move(value));
-      }
+    if (!open_.empty()) {
+      // The parser has read on beyond a number, perhaps to the next line; not so beyond a key.
+      value.line = member_.empty() ? line_ : member_line_;
+      value.name = std::exchange(member_, "");
+      open_.back().items.push_back(std::move(value));
       return true;
     }
     if (path_.empty()) {
@@ -136,15 +131,26 @@ class Flattener : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  // Ends the innermost list, or object within one.
+  bool Close() {
+    RawValue closed = std::move(open_.back());
+    open_.pop_back();
+    if (!open_.empty()) {
+      open_.back().items.push_back(std::move(closed));
+      return true;
+    }
+    return Add(std::move(closed));
+  }
+
   JsonSettings& out_;
   const int& line_;
   std::vector<std::string> path_;  // A key for each open object.
   std::set<std::string> keys_;
   bool seen_root_ = false;
   int key_line_ = 0;
-  int lists_ = 0;
-  int objects_in_list_ = 0;
-  RawValue list_;
+  std::vector<RawValue> open_;  // From the outermost list inwards.
+  std::string member_;          // The key whose value comes next, in an object within a list.
+  int member_line_ = 0;
 };
 
 }  // namespace

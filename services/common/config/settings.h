@@ -14,7 +14,9 @@ struct RawValue {
   enum class Kind { kText, kString, kNumber, kBool, kNull, kList, kObject };
   Kind kind = Kind::kText;
   std::string text;             // All but kList and kObject.
-  std::vector<RawValue> items;  // kList.
+  std::vector<RawValue> items;  // Of a kList; of a kObject its members, duplicates and all.
+  std::string name;             // Of a member of an object.
+  int line = 0;                 // 0 where there are none.
 };
 
 struct Setting {
@@ -24,9 +26,9 @@ struct Setting {
 };
 
 struct JsonSettings {
-  // In the order of the text, one for each leaf: objects are walked into. kObject appears inside lists only.
+  // In the order of the text, one for each leaf: objects are walked into, but for those inside lists.
   std::vector<Setting> settings;
-  // Of keys that come twice: what would win depends on the reader.
+  // Of keys that come twice: what would win depends on the reader. Not those inside lists.
   std::vector<Setting> duplicates;
   // What is wrong with the text itself, and where.
   std::optional<std::string> error;

@@ -2,25 +2,13 @@
 #ifndef SERVICES_COMMON_CONFIG_VALIDATE_H_
 #define SERVICES_COMMON_CONFIG_VALIDATE_H_
 
-#include <string>
-#include <vector>
+#include "services/common/config/verdict.h"
 
 namespace bulkhead::common::v1 {
 class PlatformConfig;
 }
 
 namespace bulkhead::config {
-
-struct Violation {
-  std::string path;
-  std::string problem;  // "must be ...". Quotes no secret.
-};
-
-struct Verdict {
-  std::vector<Violation> violations;
-  // What production would refuse, in staging.
-  std::vector<Violation> warnings;
-};
 
 Verdict Validate(const common::v1::PlatformConfig& config);
 
