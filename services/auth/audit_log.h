@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/auth/audit_record.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/rpc/call_context.h"
 #include "services/common/runtime/awaitable.h"
@@ -17,25 +18,6 @@
 #include "services/common/time/clock.h"
 
 namespace bulkhead::auth {
-
-// One decision, before it has a place in the chain.
-struct AuditEntry {
-  std::string user;      // users/{user}; "" when unknown.
-  std::string actor;     // users/{user} or services/{service}; "" when anonymous.
-  std::string action;    // "session.sign_in"
-  std::string resource;  // A resource name or a permission.
-  bool allowed = true;
-  std::string reason;  // Of a refusal.
-  std::string request_id;
-  std::string address;
-};
-
-struct AuditRecord {
-  uint64_t sequence = 0;
-  absl::Time time;
-  AuditEntry entry;
-  std::string hash;
-};
 
 // Thread-safe.
 //
@@ -48,8 +30,7 @@ class AuditLog {
   AuditLog(storage::Database* database, const Clock* clock, const crypto::Sealer* sealer);
 
   // An entry about `action` on `resource`, with actor, user, request id and address of `call`.
-  static AuditEntry Describe(const rpc::CallContext& call, std::string_view action,
-                             std::string_view resource);
+  static AuditEntry Describe(const rpc::CallContext& call, std::string_view action, std::string_view resource);
 
   // Appends within the caller's transaction, so that a decision and its record become durable
   // together or not at all. DATA_LOSS `AUDIT_LOG_DAMAGED` when the sealed end cannot be opened:
@@ -60,23 +41,27 @@ class AuditLog {
   // `refusal`, or the error of the recording.
   Awaitable<absl::Status> Refuse(AuditEntry entry, absl::Status refusal);
 
+  // Whether `error` is a refusal, which is recorded, and no failure of our own, with which nothing was decided.
+  static bool IsRefusal(const absl::Status& error);
+
   // Records an entry that goes with no other change.
   Awaitable<absl::Status> Record(AuditEntry entry);
 
   struct Filter {
-    std::string user;  // All when empty.
+    std::string user;    // All when empty.
+    std::string action;  // All when empty.
     absl::Time start = absl::InfinitePast();
     absl::Time end = absl::InfiniteFuture();
   };
   // At most `limit` records after `after`, oldest first.
-  absl::StatusOr<std::vector<AuditRecord>> ListAcrossUsers(const Filter& filter, uint64_t after,
-                                                           int limit);
+  absl::StatusOr<std::vector<AuditRecord>> ListAcrossUsers(const Filter& filter, uint64_t after, int limit);
 
   struct Verification {
     bool intact = true;
     uint64_t records = 0;
     uint64_t first_bad_sequence = 0;
     std::string problem;
+    std::string head_hash;  // Of the last record, when intact.
   };
   // Recomputes the whole chain. Reads everything: on a thread that may block.
   absl::StatusOr<Verification> Verify();

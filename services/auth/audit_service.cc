@@ -36,6 +36,7 @@ v1::AuditRecord ToProto(const AuditRecord& record) {
   proto.set_request_id(record.entry.request_id);
   proto.set_address(record.entry.address);
   proto.set_hash(record.hash);
+  proto.mutable_details()->insert(record.entry.details.begin(), record.entry.details.end());
   return proto;
 }
 
@@ -45,6 +46,7 @@ absl::StatusOr<AuditLog::Filter> ParseFilter(const v1::ListAuditRecordsRequest& 
     ASSIGN_OR_RETURN(std::string user, ParseName("users", request.user()));
     filter.user = absl::StrCat("users/", user);
   }
+  filter.action = request.action();
   if (request.has_start_time()) {
     filter.start = FromTimestamp(request.start_time());
   }
@@ -56,38 +58,35 @@ absl::StatusOr<AuditLog::Filter> ParseFilter(const v1::ListAuditRecordsRequest& 
 
 class AuditServiceImpl final : public v1::AuditService::CallbackService {
  public:
-  AuditServiceImpl(Edge edge, AuditLog* audit, BlockingPool* pool)
-      : edge_(edge), audit_(audit), pool_(pool) {}
+  AuditServiceImpl(Edge edge, AuditLog* audit, BlockingPool* pool) : edge_(edge), audit_(audit), pool_(pool) {}
 
   grpc::ServerUnaryReactor* ListAuditRecords(grpc::CallbackServerContext* context,
                                              const v1::ListAuditRecordsRequest* request,
                                              v1::ListAuditRecordsResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/ListAuditRecords", context, request,
-                         response, std::bind_front(&AuditServiceImpl::OnListAuditRecords, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/ListAuditRecords", context, request, response,
+                         std::bind_front(&AuditServiceImpl::OnListAuditRecords, this));
   }
 
   grpc::ServerUnaryReactor* VerifyAuditLog(grpc::CallbackServerContext* context,
                                            const v1::VerifyAuditLogRequest* request,
                                            v1::VerifyAuditLogResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/VerifyAuditLog", context, request,
-                         response, std::bind_front(&AuditServiceImpl::OnVerifyAuditLog, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/VerifyAuditLog", context, request, response,
+                         std::bind_front(&AuditServiceImpl::OnVerifyAuditLog, this));
   }
 
  private:
   Awaitable<absl::StatusOr<v1::ListAuditRecordsResponse>> OnListAuditRecords(
       const rpc::CallContext&, const v1::ListAuditRecordsRequest& request) {
     CO_ASSIGN_OR_RETURN(AuditLog::Filter filter, ParseFilter(request));
-    const std::string page_of =
-        absl::StrCat("ListAuditRecords ", filter.user, " ", absl::FormatTime(filter.start), " ",
-                     absl::FormatTime(filter.end));
+    const std::string page_of = absl::StrCat("ListAuditRecords ", filter.user, " ", filter.action, " ",
+                                             absl::FormatTime(filter.start), " ", absl::FormatTime(filter.end));
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string position, DecodePageToken(page_of, request.page_token()));
     uint64_t after = 0;
     if (!absl::SimpleAtoi(position, &after)) {
       after = 0;
     }
-    CO_ASSIGN_OR_RETURN(std::vector<AuditRecord> records,
-                        audit_->ListAcrossUsers(filter, after, size));
+    CO_ASSIGN_OR_RETURN(std::vector<AuditRecord> records, audit_->ListAcrossUsers(filter, after, size));
     v1::ListAuditRecordsResponse response;
     for (const AuditRecord& record : records) {
       *response.add_records() = ToProto(record);
@@ -98,8 +97,8 @@ class AuditServiceImpl final : public v1::AuditService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> OnVerifyAuditLog(
-      const rpc::CallContext&, const v1::VerifyAuditLogRequest&) {
+  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> OnVerifyAuditLog(const rpc::CallContext&,
+                                                                         const v1::VerifyAuditLogRequest&) {
     CO_ASSIGN_OR_RETURN(AuditLog::Verification verification,
                         co_await RunBlocking(pool_, [audit = audit_] { return audit->Verify(); }));
     v1::VerifyAuditLogResponse response;
@@ -107,6 +106,7 @@ class AuditServiceImpl final : public v1::AuditService::CallbackService {
     response.set_records(verification.records);
     response.set_first_bad_sequence(verification.first_bad_sequence);
     response.set_problem(verification.problem);
+    response.set_head_hash(verification.head_hash);
     co_return response;
   }
 

@@ -52,6 +52,8 @@ v1::Session ToProto(const Session& session) {
   }
   proto.set_client(session.client);
   proto.set_address(session.address);
+  proto.set_device(session.device);
+  proto.set_method(session.method);
   return proto;
 }
 
@@ -63,8 +65,7 @@ struct Position {
 
 Position ParsePosition(std::string_view text) {
   Position position;
-  std::pair<std::string_view, std::string_view> parts =
-      absl::StrSplit(text, absl::MaxSplits('/', 1));
+  std::pair<std::string_view, std::string_view> parts = absl::StrSplit(text, absl::MaxSplits('/', 1));
   if (int64_t micros; absl::SimpleAtoi(parts.first, &micros)) {
     position.created_at = absl::FromUnixMicros(micros);
     position.id = std::string(parts.second);
@@ -76,65 +77,55 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
  public:
   explicit SessionServiceImpl(Edge edge) : edge_(edge), sign_ins_(edge.sign_ins) {}
 
-  grpc::ServerUnaryReactor* SignIn(grpc::CallbackServerContext* context,
-                                   const v1::SignInRequest* request,
+  grpc::ServerUnaryReactor* SignIn(grpc::CallbackServerContext* context, const v1::SignInRequest* request,
                                    v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/SignIn", context, request,
-                           response, std::bind_front(&SessionServiceImpl::OnSignIn, this));
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/SignIn", context, request, response,
+                           std::bind_front(&SessionServiceImpl::OnSignIn, this));
   }
 
   grpc::ServerUnaryReactor* RefreshSession(grpc::CallbackServerContext* context,
-                                           const v1::RefreshSessionRequest* request,
-                                           v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RefreshSession", context,
-                           request, response,
+                                           const v1::RefreshSessionRequest* request, v1::Tokens* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RefreshSession", context, request, response,
                            std::bind_front(&SessionServiceImpl::OnRefreshSession, this));
   }
 
-  grpc::ServerUnaryReactor* ListSessions(grpc::CallbackServerContext* context,
-                                         const v1::ListSessionsRequest* request,
+  grpc::ServerUnaryReactor* ListSessions(grpc::CallbackServerContext* context, const v1::ListSessionsRequest* request,
                                          v1::ListSessionsResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/ListSessions", context, request,
-                         response, std::bind_front(&SessionServiceImpl::OnListSessions, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/ListSessions", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnListSessions, this));
   }
 
-  grpc::ServerUnaryReactor* RevokeSession(grpc::CallbackServerContext* context,
-                                          const v1::RevokeSessionRequest* request,
+  grpc::ServerUnaryReactor* RevokeSession(grpc::CallbackServerContext* context, const v1::RevokeSessionRequest* request,
                                           Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeSession", context, request,
-                         response, std::bind_front(&SessionServiceImpl::OnRevokeSession, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeSession", context, request, response,
+                         std::bind_front(&SessionServiceImpl::OnRevokeSession, this));
   }
 
   grpc::ServerUnaryReactor* RevokeAllSessions(grpc::CallbackServerContext* context,
-                                              const v1::RevokeAllSessionsRequest* request,
-                                              Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeAllSessions", context,
-                         request, response,
+                                              const v1::RevokeAllSessionsRequest* request, Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeAllSessions", context, request, response,
                          std::bind_front(&SessionServiceImpl::OnRevokeAllSessions, this));
   }
 
-  grpc::ServerUnaryReactor* BeginProviderSignIn(
-      grpc::CallbackServerContext* context, const v1::BeginProviderSignInRequest* request,
-      v1::BeginProviderSignInResponse* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/BeginProviderSignIn",
-                           context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnBeginProviderSignIn, this));
+  grpc::ServerUnaryReactor* BeginProviderSignIn(grpc::CallbackServerContext* context,
+                                                const v1::BeginProviderSignInRequest* request,
+                                                v1::BeginProviderSignInResponse* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/BeginProviderSignIn", context, request,
+                           response, std::bind_front(&SessionServiceImpl::OnBeginProviderSignIn, this));
   }
 
   grpc::ServerUnaryReactor* CompleteProviderSignIn(grpc::CallbackServerContext* context,
                                                    const v1::CompleteProviderSignInRequest* request,
                                                    v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/CompleteProviderSignIn",
-                           context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnCompleteProviderSignIn, this));
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/CompleteProviderSignIn", context, request,
+                           response, std::bind_front(&SessionServiceImpl::OnCompleteProviderSignIn, this));
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::Tokens>> OnSignIn(const rpc::CallContext& call,
-                                                 const v1::SignInRequest& request) {
+  Awaitable<absl::StatusOr<v1::Tokens>> OnSignIn(const rpc::CallContext& call, const v1::SignInRequest& request) {
     const Secret password(request.password());
     CO_ASSIGN_OR_RETURN(SignedIn signed_in,
-                        co_await sign_ins_->SignIn(call, request.login(), password));
+                        co_await sign_ins_->SignIn(call, request.login(), password, request.device()));
     co_return ToProto(signed_in);
   }
 
@@ -145,8 +136,8 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return ToProto(signed_in);
   }
 
-  Awaitable<absl::StatusOr<v1::ListSessionsResponse>> OnListSessions(
-      const rpc::CallContext& call, const v1::ListSessionsRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListSessionsResponse>> OnListSessions(const rpc::CallContext& call,
+                                                                     const v1::ListSessionsRequest& request) {
     const std::string page_of = absl::StrCat("ListSessions ", call.user->user());
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string text, DecodePageToken(page_of, request.page_token()));
@@ -159,8 +150,8 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     }
     if (sessions.size() == static_cast<size_t>(size)) {
       const Session& last = sessions.back();
-      response.set_next_page_token(EncodePageToken(
-          page_of, absl::StrCat(absl::ToUnixMicros(last.created_at), "/", last.id)));
+      response.set_next_page_token(
+          EncodePageToken(page_of, absl::StrCat(absl::ToUnixMicros(last.created_at), "/", last.id)));
     }
     co_return response;
   }
@@ -172,8 +163,8 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeAllSessions(
-      const rpc::CallContext& call, const v1::RevokeAllSessionsRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnRevokeAllSessions(const rpc::CallContext& call,
+                                                       const v1::RevokeAllSessionsRequest& request) {
     CO_RETURN_IF_ERROR(co_await sign_ins_->RevokeAll(call, request.keep_current()));
     co_return Empty();
   }
@@ -183,8 +174,8 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/BeginProviderSignIn");
   }
 
-  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(
-      const rpc::CallContext&, const v1::CompleteProviderSignInRequest&) {
+  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext&,
+                                                                 const v1::CompleteProviderSignInRequest&) {
     co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/CompleteProviderSignIn");
   }
 
@@ -194,8 +185,6 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewSessionService(Edge edge) {
-  return std::make_unique<SessionServiceImpl>(edge);
-}
+std::unique_ptr<grpc::Service> NewSessionService(Edge edge) { return std::make_unique<SessionServiceImpl>(edge); }
 
 }  // namespace bulkhead::auth

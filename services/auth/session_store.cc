@@ -16,7 +16,7 @@ namespace bulkhead::auth {
 namespace {
 
 constexpr char kColumns[] =
-    "id, user_id, created_at, refreshed_at, expires_at, revoked_at, client, address";
+    "id, user_id, created_at, refreshed_at, expires_at, revoked_at, client, address, device, method";
 
 Session ReadSession(const storage::Row& row) {
   Session session{.id = row.Text(0),
@@ -26,7 +26,9 @@ Session ReadSession(const storage::Row& row) {
                   .expires_at = absl::FromUnixMicros(row.Int(4)),
                   .revoked_at = std::nullopt,
                   .client = row.Text(6),
-                  .address = row.Text(7)};
+                  .address = row.Text(7),
+                  .device = row.Text(8),
+                  .method = row.Text(9)};
   if (!row.IsNull(5)) {
     session.revoked_at = absl::FromUnixMicros(row.Int(5));
   }
@@ -37,36 +39,34 @@ Session ReadSession(const storage::Row& row) {
 
 absl::Status UserSessions::Insert(const Session& session) {
   return connection_
-      .Execute(absl::StrCat("INSERT INTO sessions (", kColumns, ") VALUES (?,?,?,?,?,NULL,?,?)"),
-               {session.id, user_, absl::ToUnixMicros(session.created_at),
-                absl::ToUnixMicros(session.refreshed_at), absl::ToUnixMicros(session.expires_at),
-                session.client, session.address})
+      .Execute(
+          absl::StrCat("INSERT INTO sessions (", kColumns, ") VALUES (?,?,?,?,?,NULL,?,?,?,?)"),
+          {session.id, user_, absl::ToUnixMicros(session.created_at), absl::ToUnixMicros(session.refreshed_at),
+           absl::ToUnixMicros(session.expires_at), session.client, session.address, session.device, session.method})
       .status();
 }
 
 absl::StatusOr<std::optional<Session>> UserSessions::Find(std::string_view id) {
   std::optional<Session> found;
-  RETURN_IF_ERROR(connection_.Query(
-      absl::StrCat("SELECT ", kColumns, " FROM sessions WHERE id = ? AND user_id = ?"),
-      {std::string(id), user_}, [&](const storage::Row& row) {
-        found = ReadSession(row);
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(connection_.Query(absl::StrCat("SELECT ", kColumns, " FROM sessions WHERE id = ? AND user_id = ?"),
+                                    {std::string(id), user_}, [&](const storage::Row& row) {
+                                      found = ReadSession(row);
+                                      return absl::OkStatus();
+                                    }));
   return found;
 }
 
-absl::StatusOr<std::vector<Session>> UserSessions::List(absl::Time before,
-                                                        std::string_view before_id, int limit) {
+absl::StatusOr<std::vector<Session>> UserSessions::List(absl::Time before, std::string_view before_id, int limit) {
   std::vector<Session> sessions;
   const int64_t micros = before == absl::InfiniteFuture() ? INT64_MAX : absl::ToUnixMicros(before);
-  RETURN_IF_ERROR(connection_.Query(
-      absl::StrCat("SELECT ", kColumns,
-                   " FROM sessions WHERE user_id = ? AND (created_at, id) < (?, ?)"
-                   " ORDER BY created_at DESC, id DESC LIMIT ?"),
-      {user_, micros, std::string(before_id), int64_t{limit}}, [&](const storage::Row& row) {
-        sessions.push_back(ReadSession(row));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(connection_.Query(absl::StrCat("SELECT ", kColumns,
+                                                 " FROM sessions WHERE user_id = ? AND (created_at, id) < (?, ?)"
+                                                 " ORDER BY created_at DESC, id DESC LIMIT ?"),
+                                    {user_, micros, std::string(before_id), int64_t{limit}},
+                                    [&](const storage::Row& row) {
+                                      sessions.push_back(ReadSession(row));
+                                      return absl::OkStatus();
+                                    }));
   return sessions;
 }
 
@@ -79,17 +79,15 @@ absl::Status UserSessions::SetRefreshed(std::string_view id, absl::Time when) {
 
 absl::Status UserSessions::Revoke(std::string_view id, absl::Time when) {
   return connection_
-      .Execute(
-          "UPDATE sessions SET revoked_at = ? WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
-          {absl::ToUnixMicros(when), std::string(id), user_})
+      .Execute("UPDATE sessions SET revoked_at = ? WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
+               {absl::ToUnixMicros(when), std::string(id), user_})
       .status();
 }
 
 absl::Status UserSessions::RevokeAll(absl::Time when, std::string_view keep) {
   return connection_
-      .Execute(
-          "UPDATE sessions SET revoked_at = ? WHERE user_id = ? AND id <> ? AND revoked_at IS NULL",
-          {absl::ToUnixMicros(when), user_, std::string(keep)})
+      .Execute("UPDATE sessions SET revoked_at = ? WHERE user_id = ? AND id <> ? AND revoked_at IS NULL",
+               {absl::ToUnixMicros(when), user_, std::string(keep)})
       .status();
 }
 
@@ -102,9 +100,7 @@ absl::Status UserSessions::DeleteExpired(absl::Time before) {
                                " (SELECT id FROM sessions WHERE user_id = ? AND expires_at < ?)",
                                {user_, micros})
                       .status());
-  return connection_
-      .Execute("DELETE FROM sessions WHERE user_id = ? AND expires_at < ?", {user_, micros})
-      .status();
+  return connection_.Execute("DELETE FROM sessions WHERE user_id = ? AND expires_at < ?", {user_, micros}).status();
 }
 
 absl::Status UserSessions::InsertRefreshToken(std::string_view session, std::string_view hash) {
@@ -127,11 +123,9 @@ absl::StatusOr<std::optional<SessionStore::RefreshToken>> SessionStore::FindRefr
     std::string_view hash) {
   std::optional<RefreshToken> found;
   RETURN_IF_ERROR(connection_.Query(
-      absl::StrCat("SELECT ", kColumns,
-                   ", used FROM sessions JOIN refresh_tokens ON session_id = id WHERE hash = ?"),
+      absl::StrCat("SELECT ", kColumns, ", used FROM sessions JOIN refresh_tokens ON session_id = id WHERE hash = ?"),
       {storage::Blob{std::string(hash)}}, [&](const storage::Row& row) {
-        found = RefreshToken{
-            .hash = std::string(hash), .used = row.Int(8) != 0, .session = ReadSession(row)};
+        found = RefreshToken{.hash = std::string(hash), .used = row.Int(10) != 0, .session = ReadSession(row)};
         return absl::OkStatus();
       }));
   return found;

@@ -24,6 +24,8 @@ struct Session {
   std::optional<absl::Time> revoked_at;
   std::string client;
   std::string address;
+  std::string device;  // As its user calls it; may be empty.
+  std::string method;  // How it signed in: "password" or "providers/<id>".
 };
 
 // The sessions of one user.
@@ -34,8 +36,7 @@ class UserSessions {
   absl::StatusOr<std::optional<Session>> Find(std::string_view id);
   // Newest first: those that began before `before`, or in the same microsecond with a smaller id
   // than `before_id`.
-  absl::StatusOr<std::vector<Session>> List(absl::Time before, std::string_view before_id,
-                                            int limit);
+  absl::StatusOr<std::vector<Session>> List(absl::Time before, std::string_view before_id, int limit);
   absl::Status SetRefreshed(std::string_view id, absl::Time when);
   // Keeps the time of an earlier revocation.
   absl::Status Revoke(std::string_view id, absl::Time when);
@@ -51,8 +52,7 @@ class UserSessions {
 
  private:
   friend class SessionStore;
-  UserSessions(storage::Connection& connection, std::string_view user)
-      : connection_(connection), user_(user) {}
+  UserSessions(storage::Connection& connection, std::string_view user) : connection_(connection), user_(user) {}
 
   storage::Connection& connection_;
   const std::string user_;

@@ -1,6 +1,7 @@
 #include "services/auth/sign_ins.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,14 +26,13 @@ namespace bulkhead::auth {
 namespace {
 
 constexpr size_t kRefreshTokenBytes = 32;
+constexpr size_t kMaxDeviceCharacters = 100;
 
 absl::Status Unauthenticated(std::string_view message, std::string_view reason) {
   return AuthError(absl::StatusCode::kUnauthenticated, message, reason);
 }
 
-absl::Status CredentialsInvalid() {
-  return Unauthenticated("login or password is wrong", "CREDENTIALS_INVALID");
-}
+absl::Status CredentialsInvalid() { return Unauthenticated("login or password is wrong", "CREDENTIALS_INVALID"); }
 
 absl::Status SessionRevoked() {
   return Unauthenticated("the session has been revoked: sign in again", "SESSION_REVOKED");
@@ -52,8 +52,16 @@ std::string LoginForAudit(std::string_view login) {
   return IsLogin(login) ? absl::StrCat("logins/", login) : "logins/";
 }
 
-absl::StatusOr<TokenClaims> ClaimsOf(storage::Connection& connection, const User& user,
-                                     std::string_view session) {
+// What the audit log keeps of how a session begins.
+std::map<std::string, std::string> DetailsOf(std::string_view method, std::string_view device) {
+  std::map<std::string, std::string> details = {{"method", std::string(method)}};
+  if (!device.empty()) {
+    details["device"] = std::string(device);
+  }
+  return details;
+}
+
+absl::StatusOr<TokenClaims> ClaimsOf(storage::Connection& connection, const User& user, std::string_view session) {
   TokenClaims claims;
   claims.subject = user.id;
   claims.session = std::string(session);
@@ -64,13 +72,31 @@ absl::StatusOr<TokenClaims> ClaimsOf(storage::Connection& connection, const User
 
 }  // namespace
 
+absl::Status ValidateDevice(std::string_view device) {
+  size_t characters = 0;
+  bool printable = true;
+  for (const char c : device) {
+    characters +=
+        (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;  // UTF-8, of which each character begins once.
+    printable = printable && !absl::ascii_iscntrl(static_cast<unsigned char>(c));
+  }
+  return characters <= kMaxDeviceCharacters && printable
+             ? absl::OkStatus()
+             : AuthError(absl::StatusCode::kInvalidArgument,
+                         absl::StrCat("a device's name has at most ", kMaxDeviceCharacters,
+                                      " characters, and no control characters"),
+                         "DEVICE_INVALID");
+}
+
 Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call, std::string login,
-                                                    const Secret& password) {
+                                                    const Secret& password, std::string device) {
+  CO_RETURN_IF_ERROR(ValidateDevice(device));
   absl::AsciiStrToLower(&login);
   // Whatever else was typed has one counter in common: there is no login to protect.
   const std::string throttle_key = IsLogin(login) ? login : "";
   const std::string address = ThrottledAddressOf(call);
   AuditEntry entry = AuditLog::Describe(call, "session.sign_in", LoginForAudit(login));
+  entry.details = DetailsOf(kPasswordMethod, device);
 
   absl::Status admitted = dependencies_.throttle->Begin(throttle_key, address);
   if (!admitted.ok()) {
@@ -78,11 +104,10 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
   }
 
   std::optional<Credentials> credentials;
-  CO_RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(credentials, UserStore(connection).FindByLoginAcrossUsers(login));
-        return absl::OkStatus();
-      }));
+  CO_RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(credentials, UserStore(connection).FindByLoginAcrossUsers(login));
+    return absl::OkStatus();
+  }));
   std::optional<std::string> stored;
   if (credentials.has_value()) {
     stored = credentials->password_hash;
@@ -99,35 +124,65 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
     CO_ASSIGN_OR_RETURN(stronger_hash, co_await dependencies_.hasher->Hash(password));
   }
 
-  const absl::Time now = dependencies_.clock->Now();
-  const Session session{.id = dependencies_.ids->NewId("session"),
-                        .user = credentials->user.id,
-                        .created_at = now,
-                        .refreshed_at = now,
-                        .expires_at = now + options_.session_lifetime,
-                        .revoked_at = std::nullopt,
-                        .client = call.client,
-                        .address = call.peer_address};
-  Secret refresh_token = NewRefreshToken();
-  const std::string refresh_hash = crypto::Sha256(refresh_token.Reveal());
-  entry.resource = SessionName(session.user, session.id);
-  TokenClaims claims;
-  storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
+  const std::string user = credentials->user.id;
+  Authenticate authenticate = [&](storage::Connection& connection) -> absl::StatusOr<std::string> {
     UserStore users(connection);
-    absl::StatusOr<Credentials> current = users.Get(session.user);
-    // Hashing took a while: the user may be gone, disabled, or have another password by now.
-    if (!current.ok() || current->user.disabled || current->password_hash != *stored) {
+    absl::StatusOr<Credentials> current = users.Get(user);
+    // Hashing took a while: the user may be gone, or have another password by now.
+    if (!current.ok() || current->password_hash != *stored) {
       return CredentialsInvalid();
     }
     if (stronger_hash.has_value()) {
-      RETURN_IF_ERROR(users.SetPasswordHash(session.user, *stronger_hash));
+      RETURN_IF_ERROR(users.SetPasswordHash(user, *stronger_hash));
     }
-    RETURN_IF_ERROR(BeginSession(connection, session, refresh_hash));
-    ASSIGN_OR_RETURN(claims, ClaimsOf(connection, current->user, session.id));
-    return dependencies_.audit->Append(connection, entry);
+    return user;
+  };
+  co_return co_await Begin(call, std::move(entry),
+                           {.method = std::string(kPasswordMethod), .device = std::move(device)},
+                           std::move(authenticate));
+}
+
+Awaitable<absl::StatusOr<SignedIn>> SignIns::BeginFor(const rpc::CallContext& call, Beginning beginning,
+                                                      Authenticate authenticate) {
+  AuditEntry entry = AuditLog::Describe(call, "session.sign_in", beginning.method);
+  entry.details = DetailsOf(beginning.method, beginning.device);
+  co_return co_await Begin(call, std::move(entry), std::move(beginning), std::move(authenticate));
+}
+
+Awaitable<absl::StatusOr<SignedIn>> SignIns::Begin(const rpc::CallContext& call, AuditEntry entry, Beginning beginning,
+                                                   Authenticate authenticate) {
+  const absl::Time now = dependencies_.clock->Now();
+  Session session{.id = dependencies_.ids->NewId("session"),
+                  .user = "",
+                  .created_at = now,
+                  .refreshed_at = now,
+                  .expires_at = now + options_.session_lifetime,
+                  .revoked_at = std::nullopt,
+                  .client = call.client,
+                  .address = call.peer_address,
+                  .device = std::move(beginning.device),
+                  .method = std::move(beginning.method)};
+  Secret refresh_token = NewRefreshToken();
+  const std::string refresh_hash = crypto::Sha256(refresh_token.Reveal());
+  TokenClaims claims;
+  storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(session.user, authenticate(connection));
+    AuditEntry begun = entry;
+    begun.user = absl::StrCat("users/", session.user);
+    begun.resource = SessionName(session.user, session.id);
+    ASSIGN_OR_RETURN(Credentials credentials, UserStore(connection).Get(session.user));
+    if (credentials.user.disabled) {
+      return CredentialsInvalid();
+    }
+    RETURN_IF_ERROR(StoreSession(connection, session, refresh_hash));
+    ASSIGN_OR_RETURN(claims, ClaimsOf(connection, credentials.user, session.id));
+    return dependencies_.audit->Append(connection, begun);
   };
   absl::Status begun = co_await dependencies_.database->Write(std::move(write));
-  if (ReasonOf(begun) == "CREDENTIALS_INVALID") {
+  if (AuditLog::IsRefusal(begun)) {
+    if (!session.user.empty()) {
+      entry.user = absl::StrCat("users/", session.user);
+    }
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(begun));
   }
   CO_RETURN_IF_ERROR(begun);
@@ -137,8 +192,7 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
                      .user = session.user};
 }
 
-Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& call,
-                                                     const Secret& refresh_token) {
+Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& call, const Secret& refresh_token) {
   const std::string old_hash = crypto::Sha256(refresh_token.Reveal());
   Secret new_token = NewRefreshToken();
   const std::string new_hash = crypto::Sha256(new_token.Reveal());
@@ -160,20 +214,17 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& cal
                      .user = std::move(user)};
 }
 
-absl::StatusOr<std::vector<Session>> SignIns::List(std::string_view user, absl::Time before,
-                                                   std::string_view before_id, int limit) {
+absl::StatusOr<std::vector<Session>> SignIns::List(std::string_view user, absl::Time before, std::string_view before_id,
+                                                   int limit) {
   std::vector<Session> sessions;
-  RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(sessions,
-                         SessionStore(connection).For(user).List(before, before_id, limit));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(sessions, SessionStore(connection).For(user).List(before, before_id, limit));
+    return absl::OkStatus();
+  }));
   return sessions;
 }
 
-Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::string_view user,
-                                        std::string_view session) {
+Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session) {
   const std::string name = SessionName(user, session);
   AuditEntry entry = AuditLog::Describe(call, "session.revoke", name);
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
@@ -184,8 +235,8 @@ Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::strin
       ASSIGN_OR_RETURN(found, own.Find(session));
     }
     if (!found.has_value()) {
-      return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name),
-                       "SESSION_NOT_FOUND", {{"session", name}});
+      return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "SESSION_NOT_FOUND",
+                       {{"session", name}});
     }
     RETURN_IF_ERROR(own.Revoke(session, dependencies_.clock->Now()));
     return dependencies_.audit->Append(connection, entry);
@@ -198,13 +249,12 @@ Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::strin
 }
 
 Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool keep_current) {
-  const AuditEntry entry = AuditLog::Describe(call, "session.revoke_all",
-                                              absl::StrCat(call.user->user_name(), "/sessions/-"));
+  const AuditEntry entry =
+      AuditLog::Describe(call, "session.revoke_all", absl::StrCat(call.user->user_name(), "/sessions/-"));
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
-    RETURN_IF_ERROR(
-        SessionStore(connection)
-            .For(call.user->user())
-            .RevokeAll(dependencies_.clock->Now(), keep_current ? call.user->session() : ""));
+    RETURN_IF_ERROR(SessionStore(connection)
+                        .For(call.user->user())
+                        .RevokeAll(dependencies_.clock->Now(), keep_current ? call.user->session() : ""));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
@@ -212,8 +262,7 @@ Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool ke
 
 absl::Status SignIns::CheckLive(std::string_view user, std::string_view session) {
   return dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(std::optional<Session> found,
-                     SessionStore(connection).For(user).Find(session));
+    ASSIGN_OR_RETURN(std::optional<Session> found, SessionStore(connection).For(user).Find(session));
     if (!found.has_value() || found->revoked_at.has_value()) {
       return SessionRevoked();
     }
@@ -226,14 +275,11 @@ absl::Status SignIns::RequireLive(const UserContext& user) {
   return user.is_service() ? absl::OkStatus() : CheckLive(user.user(), user.session());
 }
 
-absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connection& connection,
-                                                                 AuditEntry entry,
-                                                                 std::string_view old_hash,
-                                                                 std::string_view new_hash) {
+absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
+                                                                 std::string_view old_hash, std::string_view new_hash) {
   Refreshed result;
   SessionStore sessions(connection);
-  ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token,
-                   sessions.FindRefreshTokenAcrossUsers(old_hash));
+  ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token, sessions.FindRefreshTokenAcrossUsers(old_hash));
   if (!token.has_value()) {
     result.refusal = Unauthenticated("the refresh token is not known", "REFRESH_TOKEN_INVALID");
   } else {
@@ -265,15 +311,13 @@ absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connec
 
 // Revokes the session of a token that is used a second time: one of the two who had it stole it
 // (RFC 9700 section 4.14).
-absl::Status SignIns::RefuseRefresh(storage::Connection& connection,
-                                    const SessionStore::RefreshToken& token) {
+absl::Status SignIns::RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token) {
   const Session& session = token.session;
   const absl::Time now = dependencies_.clock->Now();
   if (token.used) {
     RETURN_IF_ERROR(SessionStore(connection).For(session.user).Revoke(session.id, now));
-    return Unauthenticated(
-        "the refresh token was used before: the session is revoked, sign in again",
-        "REFRESH_TOKEN_REUSED");
+    return Unauthenticated("the refresh token was used before: the session is revoked, sign in again",
+                           "REFRESH_TOKEN_REUSED");
   }
   if (session.revoked_at.has_value()) {
     return SessionRevoked();
@@ -284,7 +328,7 @@ absl::Status SignIns::RefuseRefresh(storage::Connection& connection,
   return absl::OkStatus();
 }
 
-absl::Status SignIns::BeginSession(storage::Connection& connection, const Session& session,
+absl::Status SignIns::StoreSession(storage::Connection& connection, const Session& session,
                                    std::string_view refresh_hash) {
   UserSessions own = SessionStore(connection).For(session.user);
   // A run token may outlive the session it came from, and asks whether that was revoked.
@@ -295,8 +339,7 @@ absl::Status SignIns::BeginSession(storage::Connection& connection, const Sessio
 
 IssuedToken SignIns::IssueAccess(TokenClaims claims, absl::Time session_end) const {
   absl::Duration left = session_end - dependencies_.clock->Now();
-  return dependencies_.issuer->Issue(std::move(claims),
-                                     std::min(options_.access_token_lifetime, left));
+  return dependencies_.issuer->Issue(std::move(claims), std::min(options_.access_token_lifetime, left));
 }
 
 }  // namespace bulkhead::auth

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -38,6 +39,13 @@ struct SignedIn {
   std::string user;
 };
 
+// How sessions begin that were not begun with a provider's word: "providers/<id>" otherwise.
+inline constexpr std::string_view kPasswordMethod = "password";
+
+// A device's name in the list of sessions: at most 100 characters, none of them a control character; may be empty.
+// INVALID_ARGUMENT `DEVICE_INVALID`.
+absl::Status ValidateDevice(std::string_view device);
+
 // Thread-safe.
 class SignIns {
  public:
@@ -56,26 +64,37 @@ class SignIns {
     AuditLog* audit = nullptr;
   };
 
-  SignIns(Options options, Dependencies dependencies)
-      : options_(options), dependencies_(dependencies) {}
+  SignIns(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
 
   // UNAUTHENTICATED `CREDENTIALS_INVALID` (the same for an unknown login, a wrong password and a
-  // disabled user, after the same work); RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`.
-  Awaitable<absl::StatusOr<SignedIn>> SignIn(const rpc::CallContext& call, std::string login,
-                                             const Secret& password);
+  // disabled user, after the same work); RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`; INVALID_ARGUMENT
+  // `DEVICE_INVALID`.
+  Awaitable<absl::StatusOr<SignedIn>> SignIn(const rpc::CallContext& call, std::string login, const Secret& password,
+                                             std::string device = "");
+
+  // A sign-in that was proved in another way than by a password.
+  struct Beginning {
+    std::string method;  // "providers/<id>"
+    std::string device;  // As ValidateDevice takes it.
+  };
+  // Says whose session it is, by his id, within the transaction that begins it: what it writes (a new account, a used
+  // state) stays exactly when the session begins.
+  using Authenticate = absl::AnyInvocable<absl::StatusOr<std::string>(storage::Connection&)>;
+  // Begins a session, and records that, or the refusal of `authenticate`, in the audit log. UNAUTHENTICATED
+  // `CREDENTIALS_INVALID` for a disabled user; and what `authenticate` returns.
+  Awaitable<absl::StatusOr<SignedIn>> BeginFor(const rpc::CallContext& call, Beginning beginning,
+                                               Authenticate authenticate);
 
   // UNAUTHENTICATED `REFRESH_TOKEN_INVALID`, `REFRESH_TOKEN_REUSED` (and the session is revoked),
   // `SESSION_EXPIRED`, `SESSION_REVOKED`.
-  Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call,
-                                              const Secret& refresh_token);
+  Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call, const Secret& refresh_token);
 
   // The caller's sessions; see UserSessions::List.
-  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before,
-                                            std::string_view before_id, int limit);
+  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before, std::string_view before_id,
+                                            int limit);
 
   // NOT_FOUND `SESSION_NOT_FOUND`, also for another user's.
-  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user,
-                                 std::string_view session);
+  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session);
 
   // All of the caller's, or all but the one that asks.
   Awaitable<absl::Status> RevokeAll(const rpc::CallContext& call, bool keep_current);
@@ -94,12 +113,12 @@ class SignIns {
     TokenClaims claims;
   };
   absl::StatusOr<Refreshed> RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
-                                                 std::string_view old_hash,
-                                                 std::string_view new_hash);
-  absl::Status RefuseRefresh(storage::Connection& connection,
-                             const SessionStore::RefreshToken& token);
-  absl::Status BeginSession(storage::Connection& connection, const Session& session,
-                            std::string_view refresh_hash);
+                                                 std::string_view old_hash, std::string_view new_hash);
+  absl::Status RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token);
+  // BeginFor under an entry that may know more.
+  Awaitable<absl::StatusOr<SignedIn>> Begin(const rpc::CallContext& call, AuditEntry entry, Beginning beginning,
+                                            Authenticate authenticate);
+  absl::Status StoreSession(storage::Connection& connection, const Session& session, std::string_view refresh_hash);
   IssuedToken IssueAccess(TokenClaims claims, absl::Time session_end) const;
 
   const Options options_;

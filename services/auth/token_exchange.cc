@@ -21,26 +21,14 @@
 namespace bulkhead::auth {
 namespace {
 
-// True for the refusals that are decisions, and false for failures of our own.
-bool IsDecision(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnauthenticated ||
-         status.code() == absl::StatusCode::kPermissionDenied ||
-         status.code() == absl::StatusCode::kNotFound ||
-         status.code() == absl::StatusCode::kInvalidArgument;
-}
-
-std::string RunName(std::string_view user, std::string_view run) {
-  return absl::StrCat("users/", user, "/runs/", run);
-}
+std::string RunName(std::string_view user, std::string_view run) { return absl::StrCat("users/", user, "/runs/", run); }
 
 }  // namespace
 
-Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::Exchange(const rpc::CallContext& call,
-                                                               const Request& request) {
-  AuditEntry entry =
-      AuditLog::Describe(call, "token.exchange", RunName(request.run_user, request.run));
+Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::Exchange(const rpc::CallContext& call, const Request& request) {
+  AuditEntry entry = AuditLog::Describe(call, "token.exchange", RunName(request.run_user, request.run));
   absl::StatusOr<IssuedToken> issued = TryExchange(call, request, entry);
-  if (!issued.ok() && IsDecision(issued.status())) {
+  if (!issued.ok() && AuditLog::IsRefusal(issued.status())) {
     co_return co_await dependencies_.audit->Refuse(std::move(entry), issued.status());
   }
   CO_RETURN_IF_ERROR(issued.status());
@@ -49,17 +37,16 @@ Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::Exchange(const rpc::CallCo
   co_return issued;
 }
 
-absl::StatusOr<IssuedToken> TokenExchange::TryExchange(const rpc::CallContext& call,
-                                                       const Request& request, AuditEntry& entry) {
+absl::StatusOr<IssuedToken> TokenExchange::TryExchange(const rpc::CallContext& call, const Request& request,
+                                                       AuditEntry& entry) {
   if (!call.user->is_service()) {
-    return AuthError(absl::StatusCode::kPermissionDenied, "only services exchange tokens",
-                     "SERVICE_ONLY");
+    return AuthError(absl::StatusCode::kPermissionDenied, "only services exchange tokens", "SERVICE_ONLY");
   }
   if (request.lifetime <= absl::ZeroDuration() || request.lifetime > kMaxRunTokenLifetime) {
-    return AuthError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("a run token lives more than 0 s and at most ",
-                                  absl::FormatDuration(kMaxRunTokenLifetime)),
-                     "LIFETIME_INVALID");
+    return AuthError(
+        absl::StatusCode::kInvalidArgument,
+        absl::StrCat("a run token lives more than 0 s and at most ", absl::FormatDuration(kMaxRunTokenLifetime)),
+        "LIFETIME_INVALID");
   }
   for (const std::string& pattern : request.permissions) {
     RETURN_IF_ERROR(ValidatePermissionPattern(pattern));
@@ -68,13 +55,11 @@ absl::StatusOr<IssuedToken> TokenExchange::TryExchange(const rpc::CallContext& c
   const TokenClaims& subject = verified.claims();
   entry.user = absl::StrCat("users/", subject.subject);
   if (subject.session.empty()) {
-    return AuthError(absl::StatusCode::kUnauthenticated,
-                     "the token of a service cannot be exchanged", "TOKEN_CLAIM_INVALID",
-                     {{"claim", "sid"}});
+    return AuthError(absl::StatusCode::kUnauthenticated, "the token of a service cannot be exchanged",
+                     "TOKEN_CLAIM_INVALID", {{"claim", "sid"}});
   }
   if (subject.subject != request.run_user) {
-    return AuthError(absl::StatusCode::kNotFound,
-                     absl::StrCat("there is no ", RunName(request.run_user, request.run)),
+    return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", RunName(request.run_user, request.run)),
                      "RESOURCE_NOT_FOUND", {{"resource", RunName(request.run_user, request.run)}});
   }
   RETURN_IF_ERROR(dependencies_.sign_ins->CheckLive(subject.subject, subject.session));
@@ -98,8 +83,7 @@ absl::StatusOr<IssuedToken> TokenExchange::TryExchange(const rpc::CallContext& c
 }
 
 Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::IssueForService(const rpc::CallContext& call,
-                                                                      std::string_view service,
-                                                                      const Secret& secret) {
+                                                                      std::string_view service, const Secret& secret) {
   AuditEntry entry = AuditLog::Describe(call, "token.issue_service", "");
   auto account = options_.service_accounts.find(std::string(service));
   const bool known = account != options_.service_accounts.end();
@@ -109,8 +93,8 @@ Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::IssueForService(const rpc:
   const bool matches = crypto::ConstantTimeEquals(crypto::Sha256(secret.Reveal()), expected);
   if (!matches || !known || secret.empty()) {
     co_return co_await dependencies_.audit->Refuse(
-        std::move(entry), AuthError(absl::StatusCode::kUnauthenticated,
-                                    "service or secret is wrong", "SERVICE_CREDENTIALS_INVALID"));
+        std::move(entry),
+        AuthError(absl::StatusCode::kUnauthenticated, "service or secret is wrong", "SERVICE_CREDENTIALS_INVALID"));
   }
   entry.actor = absl::StrCat("services/", service);
   entry.resource = entry.actor;
