@@ -19,6 +19,7 @@
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
 #include "services/agent/run_service_core.h"
+#include "services/agent/run_schema.h"
 #include "services/agent/run_store.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"

@@ -20,6 +20,7 @@
 #include "services/agent/peers.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_queue.h"
+#include "services/agent/run_schema.h"
 #include "services/agent/run_state.h"
 #include "services/agent/run_store.h"
 #include "services/common/crypto/crypto.h"

@@ -20,9 +20,11 @@
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
 #include "services/agent/peers.h"
+#include "services/agent/run_changes.h"
 #include "services/agent/run_events.h"
 #include "services/agent/run_record.h"
 #include "services/agent/run_store.h"
+#include "services/agent/time_ledger.h"
 #include "services/common/identity/token.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/runtime/awaitable.h"
@@ -39,28 +41,6 @@ struct ExecutionDependencies {
   EventPublisher* events = nullptr;
 };
 
-// Splits a run's time into parts that don't overlap: while anything of a higher part is under way,
-// the time is that one's. Not thread-safe.
-class TimeLedger {
- public:
-  // Highest first.
-  enum Part { kTools, kApproval, kSleep, kJournal, kPartCount };
-
-  TimeLedger(const Clock* clock, RunTiming before);
-  void Enter(Part part);
-  void Leave(Part part);
-  // Up to now.
-  RunTiming Timing();
-
- private:
-  void Settle();
-
-  const Clock* clock_;
-  RunTiming timing_;
-  absl::Time since_;
-  int under_way_[kPartCount] = {};
-};
-
 // Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is
 // thread-safe.
 class Execution : public std::enable_shared_from_this<Execution> {
@@ -72,8 +52,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   enum class Release { kDone, kTakeUpAgain };
 
   // `on_released` is called once, on any thread.
-  Execution(ExecutionDependencies dependencies, TakenUp taken,
-            std::shared_ptr<const RawToken> token, int max_steps,
+  Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token, int max_steps,
             std::function<void(Release)> on_released);
   ~Execution();
 
@@ -98,6 +77,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
  private:
   class Context;
 
+  // The agent's own. Lives no longer than this.
+  std::unique_ptr<RunContext> NewContext();
+
   // A command of the journal, or one that is new.
   struct Entry {
     int step = 0;
@@ -121,27 +103,26 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
                                 std::vector<std::string> events);
   Awaitable<void> StayIfNotGone();
+  // Suspends for ever, which destroys the coroutine with all that called it.
+  static Awaitable<void> Never();
   // For operations that are refused because the run shall end.
   Awaitable<absl::Status> RefuseStopped();
 
-  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse,
-                                                     std::string tool, nlohmann::json input);
+  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse, std::string tool,
+                                                     nlohmann::json input);
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool);
   void CountCall(int change);
   // Before the next attempt. False when the run shall end instead.
   Awaitable<bool> Pause(int attempt);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const std::string& path, Entry* entry,
-                                                          const std::string& tool,
-                                                          const nlohmann::json& input,
+                                                          const std::string& tool, const nlohmann::json& input,
                                                           bool repeatable);
-  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse,
-                                                    ApprovalRequest request);
+  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse, ApprovalRequest request);
   Awaitable<absl::Status> Sleep(std::string path, absl::Status misuse, absl::Duration duration);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
   // any, goes with it.
   Awaitable<nlohmann::json> Value(std::string path, absl::Status misuse, std::string command,
-                                  std::function<nlohmann::json()> make,
-                                  std::function<std::string()> event);
+                                  std::function<nlohmann::json()> make, std::function<std::string()> event);
 
   // Ends the run with the agent's result, or what stands in its place.
   Awaitable<void> End(absl::StatusOr<Answer> result);

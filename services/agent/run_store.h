@@ -11,23 +11,19 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/agent/run_changes.h"
 #include "services/agent/run_record.h"
+#include "services/agent/run_state.h"
 #include "services/common/runtime/awaitable.h"
 
 namespace bulkhead::storage {
-class Connection;
 class Database;
-struct Migration;
 }  // namespace bulkhead::storage
 
 namespace bulkhead::agent {
-
-// The tables of the store.
-extern const storage::Migration kRunTables;
 
 // Which runs a list shall have.
 struct RunFilter {
@@ -39,39 +35,6 @@ struct RunFilter {
 struct OutboxEntry {
   int64_t id = 0;     // Grows; the order in which events leave.
   std::string event;  // A serialized bulkhead.notifier.v1.Event.
-};
-
-// Who executes a run: an append under an epoch that is not the run's is refused, so that a run has
-// one owner.
-struct Ownership {
-  int64_t key = 0;
-  int64_t epoch = 0;
-};
-
-// What one step of a run leaves behind, in one transaction.
-struct Append {
-  std::vector<JournalRecord> records;
-  std::vector<std::string> events;
-  int steps = 0;
-  RunTiming timing;
-};
-
-// How a run ended, as its engine sees it. One that is being cancelled becomes CANCELLED whatever
-// this says.
-struct Ending {
-  RunState state = RunState::kFailed;
-  std::string summary;  // Of the answer, and its files: for the event.
-  std::vector<std::string> artifacts;
-  std::optional<std::string> answer;  // JSON text.
-  std::optional<RunError> error;
-  absl::Time time;
-  std::optional<RunTiming> timing;
-};
-
-// A run that was taken up, with all that it did before.
-struct TakenUp {
-  RunRecord run;
-  std::vector<JournalRecord> journal;
 };
 
 // Thread-safe. Every event that a method writes gets its sequence in the same transaction, after
@@ -88,8 +51,7 @@ class RunStore {
     // NOT_FOUND `RUN_NOT_FOUND`, also for another user's.
     absl::StatusOr<RunRecord> Get(std::string_view id) const;
     // Newest first, those with a key below `before` (0: all), one more than `limit` at most.
-    absl::StatusOr<std::vector<RunRecord>> List(const RunFilter& filter, int64_t before,
-                                                int limit) const;
+    absl::StatusOr<std::vector<RunRecord>> List(const RunFilter& filter, int64_t before, int limit) const;
     absl::StatusOr<std::optional<RunRecord>> FindByRequest(std::string_view request_id) const;
     // Stores a PENDING run of this owner, and its run_queued event; `run.key` is set. A run with
     // the same request id is returned in its place. RESOURCE_EXHAUSTED `RUN_QUOTA_EXCEEDED` when
@@ -97,8 +59,7 @@ class RunStore {
     Awaitable<absl::StatusOr<RunRecord>> Create(RunRecord run, int max_unfinished) const;
     // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`,
     // NOT_FOUND `RUN_NOT_FOUND`.
-    Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment,
-                                                absl::Time now) const;
+    Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment, absl::Time now) const;
     // FAILED_PRECONDITION `RUN_NOT_ENDED`, NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string id) const;
     // Oldest first.
@@ -106,8 +67,7 @@ class RunStore {
     // NOT_FOUND `APPROVAL_NOT_FOUND`; FAILED_PRECONDITION `APPROVAL_DECIDED`, `APPROVAL_EXPIRED`,
     // `APPROVAL_CALL_CHANGED` (`call_hash` differs). `decision`: verdict, comment,
     // edited_arguments, decided_by, decide_time.
-    Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string run, std::string approval,
-                                                      std::string call_hash,
+    Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string run, std::string approval, std::string call_hash,
                                                       ApprovalRecord decision) const;
 
    private:
@@ -129,14 +89,12 @@ class RunStore {
   Awaitable<absl::Status> Write(Ownership owner, Append append) const;
 
   // Stores a question with its intent in the journal; the run awaits approval.
-  Awaitable<absl::Status> Ask(Ownership owner, ApprovalRecord approval, JournalRecord intent,
-                              RunTiming timing, int steps) const;
+  Awaitable<absl::Status> Ask(Ownership owner, ApprovalRecord approval, JournalRecord intent, RunTiming timing,
+                              int steps) const;
   // What has been decided on a command of the run, or nullopt.
-  absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key,
-                                                             std::string_view path) const;
+  absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key, std::string_view path) const;
   // Counts as denied unless it has been decided in the meantime. Returns how it stands.
-  Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path,
-                                                   absl::Time now) const;
+  Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path, absl::Time now) const;
 
   // Ends a run: tool calls that are open get their tool_completed, then comes the one terminal
   // event. An ownership without epoch (0) ends a run that nobody has taken up. ABORTED

@@ -1,0 +1,198 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/agent/execution.h"
+#include "services/agent/journal_text.h"
+#include "services/agent/run_failure.h"
+#include "services/common/runtime/executor.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+#include "services/common/time/real_time.h"
+
+namespace bulkhead::agent {
+namespace {
+
+constexpr int kInvokeAttempts = 4;
+constexpr absl::Duration kInvokeBackoff = absl::Milliseconds(100);
+constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
+
+// The tool service is away, or still busy with an earlier attempt under the same key.
+bool MayPass(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  // RPC_CANCELLED: by the server's end; our own cancelling is looked at before.
+  return reason == "RPC_UNAVAILABLE" || reason == "RPC_CANCELLED" || reason == "TOOL_CALL_IN_PROGRESS";
+}
+
+}  // namespace
+
+Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, absl::Status misuse, std::string tool,
+                                                              nlohmann::json input) {
+  Entry* entry = co_await Enter(path, CommandText(absl::StrCat("tool ", tool), JournalText(input)), std::move(misuse));
+  if (entry->result.has_value()) {
+    for (auto& [question, asked] : entries_) {
+      asked.visited = asked.visited || question.starts_with(absl::StrCat(path, "?"));
+    }
+    co_return DecodeResult(*entry->result);
+  }
+  CO_RETURN_IF_ERROR(co_await RefuseStopped());
+
+  // An intent without a result: the process died in between, and the call may or may not have
+  // happened.
+  bool in_doubt = entry->intent.has_value();
+  int attempt = in_doubt ? entry->intent->value("attempt", 1) : 0;
+  RepeatPolicy policy = RepeatPolicy::kAtMostOnce;
+  if (in_doubt) {
+    policy = static_cast<RepeatPolicy>(entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
+  } else {
+    absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool);
+    if (!learned.ok()) {
+      CO_RETURN_IF_ERROR(co_await RefuseStopped());
+      co_await JournalResult(path, entry, EncodeResult(learned.status()), {});
+      co_return learned.status();
+    }
+    policy = *learned;
+  }
+
+  const absl::Time began = dependencies_.clock->Now();
+  absl::StatusOr<ToolResult> result = ToolResult();
+  while (true) {
+    if (in_doubt && policy == RepeatPolicy::kAtMostOnce) {
+      ApprovalRequest question;
+      question.question = absl::StrCat("The call of ", tool,
+                                       " may or may not have happened when the platform stopped. Call it (again)?");
+      question.tool = tool;
+      question.arguments = input;
+      CO_ASSIGN_OR_RETURN(nlohmann::json decided,
+                          co_await Approve(absl::StrCat(path, "?", attempt), absl::OkStatus(), std::move(question)));
+      if (decided.at("verdict").get<int>() != static_cast<int>(ApprovalRecord::Verdict::kAllow)) {
+        result = RunFailure(absl::StatusCode::kAborted, "TOOL_OUTCOME_UNKNOWN",
+                            absl::StrCat("whether ", tool,
+                                         " was called before the platform stopped is unknown, and "
+                                         "calling it again was denied"),
+                            {{"tool", tool}});
+        CountCall(1);  // Its result is under way to the journal, as others' are below.
+        break;
+      }
+    }
+    if (!in_doubt || policy == RepeatPolicy::kAtMostOnce) {
+      entry->intent = nlohmann::json{{"policy", static_cast<int>(policy)}, {"attempt", ++attempt}};
+      std::vector<JournalRecord> records;
+      records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
+      co_await Journal(std::move(records), {});
+    }
+    CountCall(1);
+    ledger_.Enter(TimeLedger::kTools);
+    result = co_await InvokeWithRetries(path, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
+    ledger_.Leave(TimeLedger::kTools);
+    // When the tool service dies in the middle, it is the same doubt.
+    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !stop_.stop_requested() && !gone() &&
+               RunError::Of(result.status()).domain == "bulkhead.rpc";
+    if (!in_doubt) {
+      break;
+    }
+    CountCall(-1);
+  }
+
+  if (absl::Status stopped = stop_status(); !stopped.ok() && !result.ok()) {
+    result = stopped;
+  }
+  nlohmann::json encoded = EncodeResult(result.ok() ? absl::StatusOr<nlohmann::json>(result->output)
+                                                    : absl::StatusOr<nlohmann::json>(result.status()));
+  std::vector<std::string> events;
+  if (entry->executing) {
+    const absl::Time now = dependencies_.clock->Now();
+    std::optional<RunError> error;
+    if (!result.ok()) {
+      error = RunError::Of(result.status());
+    }
+    events.push_back(events_.ToolCompleted(now, entry->step, tool, now - began, error,
+                                           result.ok() ? result->artifacts : std::vector<std::string>()));
+  }
+  co_await StayIfNotGone();
+  co_await JournalResult(path, entry, std::move(encoded), std::move(events));
+  CountCall(-1);
+  co_return DecodeResult(*entry->result);
+}
+
+void Execution::CountCall(int change) {
+  absl::MutexLock lock(mutex_);
+  calls_in_flight_ += change;
+}
+
+Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& tool) {
+  auto known = policies_.find(tool);
+  if (known != policies_.end()) {
+    co_return known->second;
+  }
+  ledger_.Enter(TimeLedger::kTools);
+  absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  for (int attempt = 1; attempt < kInvokeAttempts && MayPass(learned.status()); ++attempt) {
+    const bool goes_on = co_await Pause(attempt);
+    if (!goes_on) {
+      break;
+    }
+    learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  }
+  ledger_.Leave(TimeLedger::kTools);
+  co_await StayIfNotGone();
+  if (learned.ok()) {
+    policies_.emplace(tool, *learned);
+  }
+  co_return learned;
+}
+
+Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::string& path, Entry* entry,
+                                                                   const std::string& tool, const nlohmann::json& input,
+                                                                   bool repeatable) {
+  // Nothing here may destroy the coroutine while the call is under way: gRPC would call back into
+  // it.
+  for (int attempt = 1;; ++attempt) {
+    absl::Status journalled;
+    ToolCall call{.tool = tool, .input = input, .request_id = absl::StrCat(run_.id, "/", path)};
+    call.on_accepted = [this, &path, entry, &tool, &journalled, &input]() -> Awaitable<absl::Status> {
+      if (entry->executing || gone()) {
+        co_return absl::OkStatus();  // Before the crash, or at an earlier attempt.
+      }
+      const absl::Time now = dependencies_.clock->Now();
+      Append append{.steps = steps_, .timing = ledger_.Timing()};
+      append.records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kExecuting,
+                                        {{"tool", tool}, {"since", absl::ToUnixMicros(now)}}));
+      append.events.push_back(events_.ToolExecuting(now, entry->step, tool, input));
+      absl::Status written = co_await dependencies_.store->Write(ownership(), std::move(append));
+      entry->executing = written.ok();
+      journalled = written;
+      co_return written;
+    };
+    call.on_progress = [this, entry, &tool, last = absl::InfinitePast(), number = 0](double fraction,
+                                                                                     std::string_view message) mutable {
+      // Real time: it protects the notifier, and a simulated clock would swallow all but the first.
+      const absl::Time now = RealNow();
+      if (now - last >= kProgressInterval) {
+        last = now;
+        dependencies_.events->PublishTransient(
+            events_.ToolProgress(dependencies_.clock->Now(), entry->step, ++number, tool, fraction, message));
+      }
+    };
+    absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(), std::move(call));
+    if (!journalled.ok() && !gone()) {
+      co_await GiveUp(journalled);  // The call has ended: nothing calls back any more.
+    }
+    if (!repeatable || attempt == kInvokeAttempts || !MayPass(result.status())) {
+      co_return result;
+    }
+    // By itself: gcc 16 was seen to await it inside of the condition above even when that was true
+    // before.
+    const bool goes_on = co_await Pause(attempt);
+    if (!goes_on) {
+      co_return result;
+    }
+  }
+}
+
+Awaitable<bool> Execution::Pause(int attempt) {
+  const absl::Time until = dependencies_.clock->Now() + kInvokeBackoff * (1 << attempt);
+  absl::Status waited = co_await SleepUntil(dependencies_.clock, until, stop_.get_token());
+  co_return waited.ok();
+}
+
+}  // namespace bulkhead::agent

@@ -1,0 +1,106 @@
+#include "services/agent/run_ending.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+#include "services/agent/run_events.h"
+#include "services/agent/run_rows.h"
+#include "services/agent/run_statements.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::agent {
+
+using storage::Connection;
+using storage::Row;
+using storage::Value;
+
+namespace {
+
+// Calls that are executing and have no result: each tool_executing needs its tool_completed before
+// the terminal event.
+absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, const RunRecord& run,
+                                                        const RunEvents& events, const RunError& why, absl::Time now) {
+  std::vector<std::string> closing;
+  RETURN_IF_ERROR(connection.Query(
+      "SELECT step, payload FROM journal AS opened WHERE run = ?1 AND kind = 2 AND NOT EXISTS "
+      "(SELECT 1 FROM journal AS done WHERE done.run = ?1 AND done.path = opened.path AND "
+      "done.kind = 3) ORDER BY key",
+      {run.key}, [&](const Row& row) {
+        nlohmann::json opened = nlohmann::json::parse(row.Text(1), nullptr, /*allow_exceptions=*/false);
+        absl::Time since = now;
+        std::string tool;
+        if (opened.is_object()) {
+          tool = opened.value("tool", "");
+          since = absl::FromUnixMicros(opened.value("since", Micros(now)));
+        }
+        closing.push_back(events.ToolCompleted(now, static_cast<int>(row.Int(0)), tool, now - since, why, {}));
+        return absl::OkStatus();
+      }));
+  return closing;
+}
+
+RunError CancelledError(const RunRecord& run) {
+  return {.reason = "RUN_CANCELLED",
+          .message = "the run was cancelled",
+          .domain = "bulkhead.agent",
+          .metadata = {{"run", run.id}}};
+}
+
+}  // namespace
+
+absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending) {
+  const RunState to = run.state == RunState::kCancelling ? RunState::kCancelled : ending.state;
+  RETURN_IF_ERROR(SetState(connection, run, to));
+  run.end_time = ending.time;
+  if (ending.timing.has_value()) {
+    run.timing = *ending.timing;
+  } else if (!run.start_time.has_value()) {
+    run.timing.queued = ending.time - run.create_time;
+  }
+  if (to == RunState::kSucceeded) {
+    run.answer = ending.answer;
+  } else {
+    run.error = to == RunState::kCancelled ? CancelledError(run)
+                                           : ending.error.value_or(RunError{.reason = "UNSPECIFIED_ERROR",
+                                                                            .message = "the run failed",
+                                                                            .domain = "bulkhead.agent",
+                                                                            .metadata = {}});
+  }
+  // The token has done its work; nothing of an ended run may act for its user.
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE runs SET end_time = ?, timing = ?, answer = ?, error = ?, epoch = epoch + 1, "
+                               "sealed_token = x'' WHERE key = ?",
+                               {Micros(ending.time), TimingText(run.timing), MaybeText(run.answer),
+                                run.error.has_value() ? Value(ErrorText(*run.error)) : Value(nullptr), run.key})
+                      .status());
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE approvals SET verdict = 3, decide_time = ? WHERE run = ? AND verdict = 0",
+                               {Micros(ending.time), run.key})
+                      .status());
+
+  const RunEvents events(run);
+  const absl::Duration duration = ending.time - run.start_time.value_or(ending.time);
+  const RunError why = run.error.value_or(RunError{
+      .reason = "RUN_ENDED", .message = "the run ended before the call", .domain = "bulkhead.agent", .metadata = {}});
+  ASSIGN_OR_RETURN(std::vector<std::string> out, CloseOpenCalls(connection, run, events, why, ending.time));
+  if (to == RunState::kSucceeded) {
+    out.push_back(events.Completed(ending.time, ending.summary, ending.artifacts, duration));
+  } else if (to == RunState::kCancelled) {
+    std::string by;
+    std::string comment;
+    RETURN_IF_ERROR(
+        connection.Query("SELECT cancelled_by, cancel_comment FROM runs WHERE key = ?", {run.key}, [&](const Row& row) {
+          by = row.Text(0);
+          comment = row.Text(1);
+          return absl::OkStatus();
+        }));
+    out.push_back(events.Cancelled(ending.time, by, comment, duration));
+  } else {
+    out.push_back(events.Failed(ending.time, *run.error, duration));
+  }
+  return AddEvents(connection, run, std::move(out));
+}
+
+}  // namespace bulkhead::agent

@@ -1,0 +1,83 @@
+#include "services/agent/run_schema.h"
+
+#include <string_view>
+
+namespace bulkhead::agent {
+namespace {
+
+constexpr std::string_view kSchema = R"sql(
+CREATE TABLE runs (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  owner TEXT NOT NULL,
+  session TEXT NOT NULL,
+  agent TEXT NOT NULL,
+  agent_version TEXT NOT NULL,
+  state INTEGER NOT NULL,
+  input TEXT NOT NULL,
+  answer TEXT,
+  error TEXT,
+  create_time INTEGER NOT NULL,
+  start_time INTEGER,
+  end_time INTEGER,
+  deadline INTEGER NOT NULL,
+  steps INTEGER NOT NULL DEFAULT 0,
+  recoveries INTEGER NOT NULL DEFAULT 0,
+  timing TEXT NOT NULL DEFAULT '[]',
+  epoch INTEGER NOT NULL DEFAULT 0,
+  sealed_token BLOB NOT NULL,
+  traceparent TEXT NOT NULL,
+  request_id TEXT,
+  last_sequence INTEGER NOT NULL DEFAULT 0,
+  cancelled_by TEXT NOT NULL DEFAULT '',
+  cancel_comment TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX runs_by_request ON runs (owner, request_id);
+CREATE INDEX runs_by_owner ON runs (owner, key);
+CREATE INDEX runs_unfinished ON runs (state, owner) WHERE state <= 4;
+
+-- Appended to, never changed: one global sequence and a secondary index are several times faster than a (run, ...) key.
+CREATE TABLE journal (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  run INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  command TEXT NOT NULL,
+  payload TEXT NOT NULL
+);
+CREATE INDEX journal_by_run ON journal (run);
+
+-- What the notifier does not have yet. AUTOINCREMENT: a key is never used again, so the relay's checkpoint outlives trimming.
+CREATE TABLE outbox (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  event BLOB NOT NULL
+);
+
+CREATE TABLE approvals (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  run INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  command TEXT NOT NULL,
+  question TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  arguments TEXT NOT NULL,
+  call_hash BLOB NOT NULL,
+  create_time INTEGER NOT NULL,
+  expire_time INTEGER NOT NULL,
+  verdict INTEGER NOT NULL DEFAULT 0,
+  comment TEXT NOT NULL DEFAULT '',
+  edited_arguments TEXT,
+  decided_by TEXT NOT NULL DEFAULT '',
+  decide_time INTEGER
+);
+CREATE UNIQUE INDEX approvals_by_run ON approvals (run, path);
+)sql";
+
+}  // namespace
+
+const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
+
+}  // namespace bulkhead::agent

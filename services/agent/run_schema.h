@@ -1,0 +1,14 @@
+// The tables of the agent service's own data.
+#ifndef SERVICES_AGENT_RUN_SCHEMA_H_
+#define SERVICES_AGENT_RUN_SCHEMA_H_
+
+#include "services/common/storage/database.h"
+
+namespace bulkhead::agent {
+
+// Runs, journals, approvals and the outbox.
+extern const storage::Migration kRunTables;
+
+}  // namespace bulkhead::agent
+
+#endif  // SERVICES_AGENT_RUN_SCHEMA_H_

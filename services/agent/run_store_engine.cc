@@ -1,0 +1,150 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/agent/run_ending.h"
+#include "services/agent/run_events.h"
+#include "services/agent/run_rows.h"
+#include "services/agent/run_statements.h"
+#include "services/agent/run_store.h"
+#include "services/common/status/macros.h"
+#include "services/common/storage/connection.h"
+#include "services/common/storage/database.h"
+
+namespace bulkhead::agent {
+
+using storage::Connection;
+using storage::Row;
+using storage::Value;
+
+Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now) const {
+  TakenUp taken;
+  RunRecord& run = taken.run;
+  absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(std::optional<RunRecord> found, FindRun(connection, "key = ?", {key}));
+    if (!found.has_value()) {
+      return RunNotFound(absl::StrCat(key));
+    }
+    run = *std::move(found);
+    if (IsTerminal(run.state)) {
+      return RunEnded(run);
+    }
+    ASSIGN_OR_RETURN(taken.journal, ReadJournal(connection, key));
+    std::vector<std::string> events;
+    switch (run.state) {
+      case RunState::kPending:
+        RETURN_IF_ERROR(SetState(connection, run, RunState::kRunning));
+        run.start_time = now;
+        run.timing.queued = now - run.create_time;
+        events.push_back(RunEvents(run).Started(now, run.timing.queued));
+        break;
+      case RunState::kCancelling:
+        break;  // It will be ended at once.
+      default: {
+        ++run.recoveries;
+        int completed = 0;
+        for (const JournalRecord& record : taken.journal) {
+          completed += record.kind == JournalRecord::Kind::kResult;
+        }
+        events.push_back(RunEvents(run).Recovered(now, run.recoveries, completed));
+        break;
+      }
+    }
+    ++run.epoch;
+    RETURN_IF_ERROR(
+        connection
+            .Execute("UPDATE runs SET epoch = ?, start_time = ?, timing = ?, "
+                     "recoveries = ? WHERE key = ?",
+                     {run.epoch, MaybeMicros(run.start_time), TimingText(run.timing), int64_t{run.recoveries}, key})
+            .status());
+    return AddEvents(connection, run, std::move(events));
+  });
+  CO_RETURN_IF_ERROR(written);
+  on_outbox_();
+  co_return taken;
+}
+
+Awaitable<absl::Status> RunStore::Write(Ownership owner, Append append) const {
+  const bool notify = !append.events.empty();
+  absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(int64_t changed,
+                     connection.Execute("UPDATE runs SET steps = ?, timing = ? WHERE key = ? AND "
+                                        "epoch = ? AND state IN (2, 3, 4)",
+                                        {int64_t{append.steps}, TimingText(append.timing), owner.key, owner.epoch}));
+    if (changed == 0) {
+      return RunFenced(owner.key);
+    }
+    for (const JournalRecord& record : append.records) {
+      RETURN_IF_ERROR(AddRecord(connection, owner.key, record));
+    }
+    if (append.events.empty()) {
+      return absl::OkStatus();
+    }
+    RunRecord run;
+    run.key = owner.key;
+    RETURN_IF_ERROR(connection.Query("SELECT id FROM runs WHERE key = ?", {owner.key}, [&run](const Row& row) {
+      run.id = row.Text(0);
+      return absl::OkStatus();
+    }));
+    return AddEvents(connection, run, append.events);
+  });
+  if (written.ok() && notify) {
+    on_outbox_();
+  }
+  co_return written;
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunStore::End(Ownership owner, Ending ending) const {
+  RunRecord run;
+  absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(std::optional<RunRecord> found, FindRun(connection, "key = ?", {owner.key}));
+    if (!found.has_value() || IsTerminal(found->state) || (owner.epoch != 0 && found->epoch != owner.epoch)) {
+      return RunFenced(owner.key);
+    }
+    run = *std::move(found);
+    return EndRun(connection, run, ending);
+  });
+  CO_RETURN_IF_ERROR(written);
+  on_outbox_();
+  co_return run;
+}
+
+absl::StatusOr<std::vector<RunRecord>> RunStore::UnfinishedAcrossUsers() const {
+  std::vector<RunRecord> runs;
+  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
+    return connection.Query(absl::StrCat("SELECT ", kRunColumns, " FROM runs WHERE state <= 4 ORDER BY key"), {},
+                            [&runs](const Row& row) {
+                              runs.push_back(RunOf(row));
+                              return absl::OkStatus();
+                            });
+  }));
+  return runs;
+}
+
+absl::StatusOr<std::vector<OutboxEntry>> RunStore::OutboxAcrossUsers(int64_t after, int limit) const {
+  std::vector<OutboxEntry> entries;
+  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
+    return connection.Query("SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?", {after, int64_t{limit}},
+                            [&entries](const Row& row) {
+                              entries.push_back({.id = row.Int(0), .event = row.Blob(1)});
+                              return absl::OkStatus();
+                            });
+  }));
+  return entries;
+}
+
+Awaitable<absl::Status> RunStore::TrimOutboxAcrossUsers(int64_t up_to) const {
+  co_return co_await database_->Write([up_to](Connection& connection) {
+    return connection.Execute("DELETE FROM outbox WHERE key <= ?", {up_to}).status();
+  });
+}
+
+absl::StatusOr<std::vector<JournalRecord>> RunStore::Journal(int64_t key) const {
+  std::vector<JournalRecord> journal;
+  RETURN_IF_ERROR(database_->Read([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(journal, ReadJournal(connection, key));
+    return absl::OkStatus();
+  }));
+  return journal;
+}
+
+}  // namespace bulkhead::agent
