@@ -94,6 +94,14 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_by_end ON revocations (expires_at);
 )sql"},
+      {.name = "failed sign-ins", .statements = R"sql(
+CREATE TABLE sign_in_failures (
+  key BLOB PRIMARY KEY,
+  count INTEGER NOT NULL,
+  last INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sign_in_failures_by_last ON sign_in_failures (last);
+)sql"},
   };
 }
 
