@@ -61,6 +61,7 @@ absl::Status Validate(const AuthServer::Options& options) {
   if (options.accounts.min_password_length < 1) {
     return Invalid("min_password_length", "must be at least 1");
   }
+  RETURN_IF_ERROR(oidc::ValidateProviders(options.providers));
   for (const auto& [service, account] : options.tokens.service_accounts) {
     if (account.secret.Reveal().size() < kMinSecretBytes) {
       return Invalid(absl::StrCat("service_accounts.", service, ".secret"),

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "grpcpp/impl/service_type.h"
 #include "services/auth/accounts.h"
+#include "services/auth/oidc/provider.h"
 #include "services/auth/sign_in_throttle.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
@@ -37,6 +38,7 @@ class AuthServer {
     TokenExchange::Options tokens;
     SignInThrottle::Options throttle;
     crypto::ScryptParameters scrypt;
+    std::vector<oidc::Provider> providers;  // In the order in which they are offered.
   };
 
   struct Dependencies {  // All outlive the server.

@@ -67,11 +67,13 @@ Awaitable<absl::StatusOr<std::string>> PasswordHasher::Hash(const Secret& passwo
 Awaitable<absl::StatusOr<bool>> PasswordHasher::Verify(const Secret& password,
                                                        const std::optional<std::string>& stored) {
   StoredHash expected{.parameters = parameters_, .salt = dummy_salt_, .hash = ""};
-  if (stored.has_value()) {
+  // An account without a password takes the same work as no account.
+  const bool has_password = stored.has_value() && !stored->empty();
+  if (has_password) {
     CO_ASSIGN_OR_RETURN(expected, Parse(*stored));
   }
   CO_ASSIGN_OR_RETURN(Secret hash, co_await Derive(password, expected.salt, expected.parameters));
-  co_return stored.has_value() && crypto::ConstantTimeEquals(hash.Reveal(), expected.hash);
+  co_return has_password && crypto::ConstantTimeEquals(hash.Reveal(), expected.hash);
 }
 
 bool PasswordHasher::NeedsRehash(const std::string& stored) const {

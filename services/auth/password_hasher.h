@@ -25,8 +25,8 @@ class PasswordHasher {
   // "scrypt$n$r$p$salt$hash".
   Awaitable<absl::StatusOr<std::string>> Hash(const Secret& password);
 
-  // Whether `password` belongs to `stored`. Without a stored hash (an unknown login) the answer is
-  // false, after the same work. DATA_LOSS `PASSWORD_HASH_MALFORMED` when `stored` is none of ours.
+  // Whether `password` belongs to `stored`. Without a stored hash (an unknown login, or "" of an
+  // account that has no password) the answer is false, after the same work. DATA_LOSS `PASSWORD_HASH_MALFORMED` when `stored` is none of ours.
   Awaitable<absl::StatusOr<bool>> Verify(const Secret& password,
                                          const std::optional<std::string>& stored);
 

@@ -62,9 +62,11 @@ def bulkhead_repositories():
             # Asio, Beast and what they include: an eighth of the whole.
             "mv include/boost all; mkdir include/boost; mv all/*.hpp include/boost/",
             "for d in align asio assert beast bind compat config container_hash core describe detail endian exception intrusive io logic move mp11 optional preprocessor smart_ptr static_string system type_traits utility variant2; do mv all/$d include/boost/; done",
-            # TLS over OpenSSL is not for us.
-            "rm -rf all include/boost/asio/ssl include/boost/asio/ssl.hpp include/boost/beast/ssl include/boost/beast/ssl.hpp include/boost/beast/websocket/ssl.hpp",
+            # TLS over OpenSSL lies apart: only services/common/http may see it.
+            "mkdir -p ssl/boost/asio; mv include/boost/asio/ssl include/boost/asio/ssl.hpp ssl/boost/asio/",
+            "rm -rf all include/boost/beast/ssl include/boost/beast/ssl.hpp include/boost/beast/websocket/ssl.hpp",
             "echo '#include <boost/asio/impl/src.hpp>' >asio_src.cc",
+            "echo '#include <boost/asio/ssl/impl/src.hpp>' >asio_ssl_src.cc",
             "echo '#include <boost/beast/src.hpp>' >beast_src.cc",
         ],
     )
