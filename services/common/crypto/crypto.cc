@@ -1,12 +1,5 @@
 #include "services/common/crypto/crypto.h"
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
-
 #include <openssl/aead.h>
 #include <openssl/digest.h>
 #include <openssl/evp.h>
@@ -14,6 +7,13 @@
 #include <openssl/mem.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
@@ -50,6 +50,18 @@ std::string Sha256(std::string_view data) {
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   SHA256(Bytes(data), data.size(), Bytes(digest));
   return digest;
+}
+
+Digest Sha256Digest(std::string_view data) {
+  Digest digest;
+  SHA256(Bytes(data), data.size(), digest.data());
+  return digest;
+}
+
+Secret Sha1ForBreachLists(const Secret& data) {
+  std::string digest(SHA_DIGEST_LENGTH, '\0');
+  SHA1(Bytes(data.Reveal()), data.Reveal().size(), Bytes(digest));
+  return Secret(std::move(digest));
 }
 
 std::string HmacSha256(const Secret& key, std::string_view data) {

@@ -3,6 +3,7 @@
 #ifndef SERVICES_COMMON_CRYPTO_CRYPTO_H_
 #define SERVICES_COMMON_CRYPTO_CRYPTO_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,7 +20,11 @@ namespace bulkhead::crypto {
 std::string RandomBytes(size_t count);
 Secret RandomSecret(size_t count);
 
-std::string Sha256(std::string_view data);                         // 32 bytes. FIPS 180-4.
+std::string Sha256(std::string_view data);  // 32 bytes. FIPS 180-4.
+using Digest = std::array<uint8_t, 32>;
+Digest Sha256Digest(std::string_view data);  // The same without an allocation.
+// 20 bytes. Broken as a hash: only to find a password in lists of leaked ones, which are published under it. FIPS 180-4.
+Secret Sha1ForBreachLists(const Secret& data);
 std::string HmacSha256(const Secret& key, std::string_view data);  // 32 bytes. RFC 2104.
 bool ConstantTimeEquals(std::string_view a, std::string_view b);
 

@@ -1,12 +1,5 @@
 #include "services/common/crypto/signature.h"
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
-
 #include <openssl/bn.h>
 #include <openssl/curve25519.h>
 #include <openssl/digest.h>
@@ -17,10 +10,19 @@
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/crypto/roca.h"
 #include "services/common/status/error.h"
 
 namespace bulkhead::crypto {
@@ -46,9 +48,11 @@ std::string ToField(const BIGNUM* number) {
   return bytes;
 }
 
-std::string Sha256Of(std::string_view message) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(Bytes(message), message.size(), Bytes(digest));
+using Digest = std::array<uint8_t, SHA256_DIGEST_LENGTH>;
+
+Digest Sha256Of(std::string_view message) {
+  Digest digest;
+  SHA256(Bytes(message), message.size(), digest.data());
   return digest;
 }
 
@@ -111,8 +115,8 @@ class P256VerifyingKey : public VerifyingKey {
     bssl::UniquePtr<ECDSA_SIG> parsed(ECDSA_SIG_new());
     CHECK(ECDSA_SIG_set0(parsed.get(), ToNumber(signature.substr(0, kP256FieldBytes)).release(),
                          ToNumber(signature.substr(kP256FieldBytes)).release()) == 1);
-    const std::string digest = Sha256Of(message);
-    return ECDSA_do_verify(Bytes(digest), digest.size(), parsed.get(), key_.get()) == 1;
+    const Digest digest = Sha256Of(message);
+    return ECDSA_do_verify(digest.data(), digest.size(), parsed.get(), key_.get()) == 1;
   }
 
  private:
@@ -124,8 +128,8 @@ class P256SigningKey : public SigningKey {
   explicit P256SigningKey(bssl::UniquePtr<EC_KEY> key) : key_(std::move(key)) {}
   Algorithm algorithm() const override { return Algorithm::kEs256; }
   std::string Sign(std::string_view message) const override {
-    const std::string digest = Sha256Of(message);
-    bssl::UniquePtr<ECDSA_SIG> signature(ECDSA_do_sign(Bytes(digest), digest.size(), key_.get()));
+    const Digest digest = Sha256Of(message);
+    bssl::UniquePtr<ECDSA_SIG> signature(ECDSA_do_sign(digest.data(), digest.size(), key_.get()));
     CHECK(signature != nullptr);
     return absl::StrCat(ToField(ECDSA_SIG_get0_r(signature.get())), ToField(ECDSA_SIG_get0_s(signature.get())));
   }
@@ -170,12 +174,12 @@ class RsaVerifyingKey : public VerifyingKey {
   RsaVerifyingKey(Algorithm algorithm, bssl::UniquePtr<RSA> key) : algorithm_(algorithm), key_(std::move(key)) {}
   Algorithm algorithm() const override { return algorithm_; }
   bool Verify(std::string_view message, std::string_view signature) const override {
-    const std::string digest = Sha256Of(message);
+    const Digest digest = Sha256Of(message);
     if (algorithm_ == Algorithm::kPs256) {
-      return RSA_verify_pss_mgf1(key_.get(), Bytes(digest), digest.size(), EVP_sha256(), EVP_sha256(),
+      return RSA_verify_pss_mgf1(key_.get(), digest.data(), digest.size(), EVP_sha256(), EVP_sha256(),
                                  /*salt_len=*/SHA256_DIGEST_LENGTH, Bytes(signature), signature.size()) == 1;
     }
-    return RSA_verify(NID_sha256, Bytes(digest), digest.size(), Bytes(signature), signature.size(), key_.get()) == 1;
+    return RSA_verify(NID_sha256, digest.data(), digest.size(), Bytes(signature), signature.size(), key_.get()) == 1;
   }
 
  private:
@@ -233,6 +237,9 @@ absl::StatusOr<std::shared_ptr<const VerifyingKey>> VerifyingKey::FromRsa(Algori
   }
   if (!BN_is_odd(exponent.get()) || BN_is_one(exponent.get()) || BN_num_bits(exponent.get()) > kMaxRsaExponentBits) {
     return KeyInvalid("the RSA exponent must be odd, at least 3 and at most 33 bits long");
+  }
+  if (HasRocaFingerprint(n)) {
+    return KeyInvalid("the RSA modulus was made by the generator of CVE-2017-15361 (ROCA), so it can be factored");
   }
   bssl::UniquePtr<RSA> key(RSA_new());
   CHECK(RSA_set0_key(key.get(), modulus.release(), exponent.release(), /*d=*/nullptr) == 1);

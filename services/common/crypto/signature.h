@@ -20,7 +20,8 @@ std::string_view AlgorithmName(Algorithm algorithm);  // The JWS name: "EdDSA", 
 class VerifyingKey {
  public:
   // Raw parameters, as a JWK holds them after base64url (RFC 7517, RFC 8037). INVALID_ARGUMENT `KEY_INVALID`: off the
-  // curve, wrong length, RSA modulus under 2048 or over 8192 bits, exponent even or below 3.
+  // curve, wrong length, RSA modulus under 2048 or over 8192 bits or of the kind that ROCA factors, exponent even or
+  // below 3.
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromEd25519(std::string_view x);
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromP256(std::string_view x, std::string_view y);
   static absl::StatusOr<std::shared_ptr<const VerifyingKey>> FromRsa(Algorithm algorithm, std::string_view n,

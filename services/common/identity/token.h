@@ -3,6 +3,7 @@
 #define SERVICES_COMMON_IDENTITY_TOKEN_H_
 
 #include <iosfwd>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,15 +47,23 @@ struct TokenClaims {
   std::string key_id;                    // The header's kid: no claim, but what the token stands on as well.
 };
 
-// Proof that TokenVerifier accepted a token: only it makes one.
+// Proof that TokenVerifier accepted a token: only it makes one. Immutable, cheap to copy.
 class VerifiedToken {
  public:
-  const TokenClaims& claims() const { return claims_; }
+  const TokenClaims& claims() const { return state_->claims; }
+  // The claims, for those that keep them.
+  std::shared_ptr<const TokenClaims> shared_claims() const { return {state_, &state_->claims}; }
+  // The id of the key that signed it: what a revoked key is found by.
+  const std::string& key_id() const { return state_->key_id; }
 
  private:
   friend class TokenVerifier;
-  explicit VerifiedToken(TokenClaims claims) : claims_(std::move(claims)) {}
-  TokenClaims claims_;
+  struct State {
+    TokenClaims claims;
+    std::string key_id;
+  };
+  explicit VerifiedToken(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::shared_ptr<const State> state_;
 };
 
 }  // namespace bulkhead

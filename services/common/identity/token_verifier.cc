@@ -1,23 +1,23 @@
 #include "services/common/identity/token_verifier.h"
 
-#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "services/common/identity/jws.h"
+#include "services/common/identity/strict_json.h"
+#include "services/common/identity/verified_token_cache.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -26,7 +26,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxTokenBytes = 16 << 10;
 constexpr absl::Duration kMaxLeeway = absl::Minutes(5);
 constexpr double kMaxNumericDate = 253402300799;  // The end of the year 9999.
 constexpr std::string_view kType = "at+jwt";
@@ -36,229 +35,175 @@ absl::Status Refuse(std::string_view reason, std::string_view message) {
                    {.domain = "bulkhead.auth", .reason = std::string(reason)});
 }
 
-absl::Status Malformed(std::string_view problem) {
-  return Refuse("TOKEN_MALFORMED", absl::StrCat("The token ", problem, "."));
-}
-
 absl::Status ClaimInvalid(std::string_view claim) {
   return MakeError(
       absl::StatusCode::kUnauthenticated, absl::StrCat("The token's claim `", claim, "` is missing or malformed."),
       {.domain = "bulkhead.auth", .reason = "TOKEN_CLAIM_INVALID", .metadata = {{"claim", std::string(claim)}}});
 }
 
-// --- JWS: RFC 7515 -------------------------------------------------------------------------------
-
-struct CompactJws {
-  std::string_view header;
-  std::string_view payload;
-  std::string_view signature;
-  std::string_view signed_part;  // header.payload
+// The claims that are read, by name; null when absent. One pass instead of a search for each.
+struct Members {
+  const JsonValue* issuer = nullptr;
+  const JsonValue* audience = nullptr;
+  const JsonValue* subject = nullptr;
+  const JsonValue* token_id = nullptr;
+  const JsonValue* issued_at = nullptr;
+  const JsonValue* not_before = nullptr;
+  const JsonValue* expires_at = nullptr;
+  const JsonValue* session = nullptr;
+  const JsonValue* run = nullptr;
+  const JsonValue* actor = nullptr;
+  const JsonValue* roles = nullptr;
+  const JsonValue* permissions = nullptr;
 };
 
-struct Header {
-  std::string algorithm;
-  std::string key_id;
-};
-
-absl::Status CheckSize(std::string_view compact) {
-  if (compact.empty()) {
-    return Refuse("TOKEN_MISSING", "The request carries no token.");
+// The first eight bytes of a name, which no two claims share.
+constexpr uint64_t Tag(std::string_view name) {
+  uint64_t tag = 0;
+  for (size_t i = 0; i < name.size() && i < sizeof(tag); ++i) {
+    tag = tag << 8 | static_cast<uint8_t>(name[i]);
   }
-  if (compact.size() > kMaxTokenBytes) {
-    return Refuse("TOKEN_TOO_LARGE", "The token is longer than 16 KiB.");
-  }
-  return absl::OkStatus();
+  return tag;
 }
 
-absl::StatusOr<CompactJws> Split(std::string_view compact) {
-  const std::vector<std::string_view> parts = absl::StrSplit(compact, '.');
-  if (parts.size() != 3 || parts[0].empty() || parts[1].empty() || parts[2].empty()) {
-    return Malformed("is not a JWS in compact form");
-  }
-  return CompactJws{.header = parts[0],
-                    .payload = parts[1],
-                    .signature = parts[2],
-                    .signed_part = compact.substr(0, parts[0].size() + 1 + parts[1].size())};
-}
-
-// Abseil's decoder takes white space, padding and stray bits at the end; a token has one spelling only.
-absl::StatusOr<std::string> DecodeBase64Url(std::string_view text) {
-  std::string bytes;
-  if (!absl::WebSafeBase64Unescape(text, &bytes) || absl::WebSafeBase64Escape(bytes) != text) {
-    return Malformed("is not base64url");
-  }
-  return bytes;
-}
-
-// A member given twice means different things to different readers (RFC 8725 section 2.6), so it is refused.
-absl::StatusOr<json> ParseObject(std::string_view text) {
-  std::vector<std::set<std::string>> open;
-  bool duplicate = false;
-  const auto watch = [&](int /*depth*/, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) {
-      open.emplace_back();
-    } else if (event == json::parse_event_t::object_end) {
-      open.pop_back();
-    } else if (event == json::parse_event_t::key) {
-      duplicate |= !open.back().insert(parsed.get_ref<const std::string&>()).second;
+Members FindMembers(const JsonValue& claims) {
+  Members members;
+  for (const JsonValue& claim : claims) {
+    const std::string_view name = claim.name();
+    if (name.size() > sizeof(uint64_t)) {
+      continue;
     }
-    return true;
-  };
-  json value = json::parse(text, watch, /*allow_exceptions=*/false);
-  if (value.is_discarded() || !value.is_object()) {
-    return Malformed("does not hold JSON objects");
-  }
-  if (duplicate) {
-    return Malformed("holds a JSON object with a member twice");
-  }
-  return value;
-}
-
-absl::StatusOr<std::string> HeaderMember(const json& header, const char* name) {
-  const auto member = header.find(name);
-  if (member == header.end() || !member->is_string()) {
-    return Malformed(absl::StrCat("has no header parameter `", name, "`"));
-  }
-  return member->get<std::string>();
-}
-
-// RFC 9068 section 2.1: the type keeps a token that was signed for another purpose from passing for an access token.
-absl::Status CheckType(const json& header) {
-  ASSIGN_OR_RETURN(const std::string type, HeaderMember(header, "typ"));
-  if (absl::EqualsIgnoreCase(type, kType) || absl::EqualsIgnoreCase(type, absl::StrCat("application/", kType))) {
-    return absl::OkStatus();
-  }
-  return Malformed("is not of type at+jwt");
-}
-
-absl::StatusOr<Header> DecodeHeader(std::string_view encoded) {
-  ASSIGN_OR_RETURN(const std::string text, DecodeBase64Url(encoded));
-  ASSIGN_OR_RETURN(const json header, ParseObject(text));
-  // We understand no extension, so each one that must be understood is refused; and keys come from our source alone,
-  // never from the token.
-  for (const char* refused : {"crit", "b64", "jwk", "jku", "x5u", "x5c"}) {
-    if (header.contains(refused)) {
-      return Malformed(absl::StrCat("has the header parameter `", refused, "`, which is not accepted"));
+    switch (Tag(name)) {
+      case Tag("iss"):
+        members.issuer = &claim;
+        break;
+      case Tag("aud"):
+        members.audience = &claim;
+        break;
+      case Tag("sub"):
+        members.subject = &claim;
+        break;
+      case Tag("jti"):
+        members.token_id = &claim;
+        break;
+      case Tag("iat"):
+        members.issued_at = &claim;
+        break;
+      case Tag("nbf"):
+        members.not_before = &claim;
+        break;
+      case Tag("exp"):
+        members.expires_at = &claim;
+        break;
+      case Tag("sid"):
+        members.session = &claim;
+        break;
+      case Tag("run"):
+        members.run = &claim;
+        break;
+      case Tag("act"):
+        members.actor = &claim;
+        break;
+      case Tag("roles"):
+        members.roles = &claim;
+        break;
+      case Tag("perms"):
+        members.permissions = &claim;
+        break;
+      default:
+        break;  // RFC 7519 section 4: claims that are not understood are ignored.
     }
   }
-  RETURN_IF_ERROR(CheckType(header));
-  Header result;
-  ASSIGN_OR_RETURN(result.algorithm, HeaderMember(header, "alg"));
-  ASSIGN_OR_RETURN(result.key_id, HeaderMember(header, "kid"));
-  return result;
+  return members;
 }
 
-absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> FindKey(KeySource& keys, const Header& header) {
-  std::shared_ptr<const crypto::VerifyingKey> key = keys.Find(header.key_id);
-  if (key == nullptr) {
-    return MakeError(absl::StatusCode::kUnauthenticated,
-                     "The token is signed with a key that is not, or no longer, known.",
-                     {.domain = "bulkhead.auth", .reason = "TOKEN_KEY_UNKNOWN", .metadata = {{"kid", header.key_id}}});
-  }
-  return key;
-}
-
-// RFC 8725 section 3.1: the key says which algorithm it is for, the token has no choice.
-absl::Status CheckAlgorithm(const Header& header, const crypto::VerifyingKey& key) {
-  if (header.algorithm != crypto::AlgorithmName(key.algorithm())) {
-    return Refuse("TOKEN_ALGORITHM_REFUSED", "The token's algorithm is not that of its key.");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckSignature(const CompactJws& jws, const crypto::VerifyingKey& key) {
-  ASSIGN_OR_RETURN(const std::string signature, DecodeBase64Url(jws.signature));
-  if (!key.Verify(jws.signed_part, signature)) {
-    return Refuse("TOKEN_SIGNATURE_INVALID", "The token's signature is wrong.");
-  }
-  return absl::OkStatus();
-}
-
-// --- Claims: RFC 7519 ----------------------------------------------------------------------------
-
-absl::StatusOr<std::string> RequiredString(const json& claims, const char* name) {
-  const auto claim = claims.find(name);
-  if (claim == claims.end() || !claim->is_string() || claim->get_ref<const std::string&>().empty()) {
+absl::Status ReadString(const JsonValue* claim, std::string_view name, std::string& value) {
+  if (claim == nullptr || !claim->is_string() || claim->text().empty()) {
     return ClaimInvalid(name);
   }
-  return claim->get<std::string>();
+  value = claim->text();
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> OptionalString(const json& claims, const char* name) {
-  return claims.contains(name) ? RequiredString(claims, name) : "";
+absl::Status ReadOptionalString(const JsonValue* claim, std::string_view name, std::string& value) {
+  return claim == nullptr ? absl::OkStatus() : ReadString(claim, name, value);
 }
 
-absl::StatusOr<std::vector<std::string>> OptionalStrings(const json& claims, const char* name) {
-  std::vector<std::string> values;
-  const auto claim = claims.find(name);
-  if (claim == claims.end()) {
-    return values;
+absl::Status ReadOptionalStrings(const JsonValue* claim, std::string_view name, std::vector<std::string>& values) {
+  if (claim == nullptr) {
+    return absl::OkStatus();
   }
   if (!claim->is_array()) {
     return ClaimInvalid(name);
   }
-  for (const json& value : *claim) {
+  size_t count = 0;
+  for (const JsonValue& value : *claim) {
     if (!value.is_string()) {
       return ClaimInvalid(name);
     }
-    values.push_back(value.get<std::string>());
+    ++count;
   }
-  return values;
+  values.reserve(count);
+  for (const JsonValue& value : *claim) {
+    values.emplace_back(value.text());
+  }
+  return absl::OkStatus();
 }
 
-absl::StatusOr<absl::Time> RequiredTime(const json& claims, const char* name) {
-  const auto claim = claims.find(name);
-  if (claim == claims.end() || !claim->is_number()) {
+absl::Status ReadTime(const JsonValue* claim, std::string_view name, absl::Time& time) {
+  const std::optional<double> seconds = claim == nullptr ? std::nullopt : claim->number();
+  if (!seconds.has_value() || *seconds < 0 || *seconds > kMaxNumericDate) {
     return ClaimInvalid(name);
   }
-  const double seconds = claim->get<double>();
-  if (!std::isfinite(seconds) || seconds < 0 || seconds > kMaxNumericDate) {
-    return ClaimInvalid(name);
+  const auto whole = static_cast<int64_t>(*seconds);
+  time = absl::FromUnixSeconds(whole);
+  if (const double fraction = *seconds - static_cast<double>(whole); fraction != 0) {
+    time += absl::Seconds(fraction);
   }
-  return absl::UnixEpoch() + absl::Seconds(seconds);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Actor(const json& claims) {
-  const auto actor = claims.find("act");
-  if (actor == claims.end()) {
-    return "";
+absl::Status ReadActor(const JsonValue* claim, std::string& actor) {
+  if (claim == nullptr) {
+    return absl::OkStatus();
   }
-  if (!actor->is_object()) {
-    return ClaimInvalid("act");
-  }
-  return RequiredString(*actor, "sub");
+  return claim->is_object() ? ReadString(claim->Find("sub"), "sub", actor) : ClaimInvalid("act");
 }
 
 // The audience is one string, or several of which one must be ours (RFC 7519 section 4.1.3).
-absl::StatusOr<std::string> MatchAudience(const json& claims, const std::string& wanted) {
-  const auto audience = claims.find("aud");
-  const bool accepted =
-      audience != claims.end() &&
-      (*audience == wanted || (audience->is_array() && absl::c_linear_search(*audience, json(wanted))));
-  if (!accepted) {
-    return Refuse("TOKEN_AUDIENCE_REFUSED", "The token is meant for somebody else.");
+bool IsFor(const JsonValue* claim, std::string_view wanted) {
+  const auto is_ours = [wanted](const JsonValue& value) { return value.is_string() && value.text() == wanted; };
+  if (claim == nullptr || is_ours(*claim)) {
+    return claim != nullptr;
   }
-  return wanted;
+  for (const JsonValue& value : *claim) {
+    if (claim->is_array() && is_ours(value)) {
+      return true;
+    }
+  }
+  return false;
 }
 
-absl::StatusOr<TokenClaims> ReadClaims(const json& claims, const TokenVerifier::Options& options) {
-  TokenClaims result;
-  ASSIGN_OR_RETURN(result.issuer, RequiredString(claims, "iss"));
-  if (result.issuer != options.issuer) {
+absl::Status ReadClaims(const JsonValue& payload, const TokenVerifier::Options& options, TokenClaims& claims) {
+  const Members members = FindMembers(payload);
+  RETURN_IF_ERROR(ReadString(members.issuer, "iss", claims.issuer));
+  if (claims.issuer != options.issuer) {
     return Refuse("TOKEN_ISSUER_REFUSED", "The token was issued by somebody else.");
   }
-  ASSIGN_OR_RETURN(result.audience, MatchAudience(claims, options.audience));
-  ASSIGN_OR_RETURN(result.issued_at, RequiredTime(claims, "iat"));
-  ASSIGN_OR_RETURN(result.not_before, RequiredTime(claims, "nbf"));
-  ASSIGN_OR_RETURN(result.expires_at, RequiredTime(claims, "exp"));
-  ASSIGN_OR_RETURN(result.subject, RequiredString(claims, "sub"));
-  ASSIGN_OR_RETURN(result.token_id, RequiredString(claims, "jti"));
-  ASSIGN_OR_RETURN(result.session, OptionalString(claims, "sid"));
-  ASSIGN_OR_RETURN(result.run, OptionalString(claims, "run"));
-  ASSIGN_OR_RETURN(result.actor, Actor(claims));
-  ASSIGN_OR_RETURN(result.roles, OptionalStrings(claims, "roles"));
-  ASSIGN_OR_RETURN(result.permissions, OptionalStrings(claims, "perms"));
-  return result;
+  if (!IsFor(members.audience, options.audience)) {
+    return Refuse("TOKEN_AUDIENCE_REFUSED", "The token is meant for somebody else.");
+  }
+  claims.audience = options.audience;
+  RETURN_IF_ERROR(ReadTime(members.issued_at, "iat", claims.issued_at));
+  RETURN_IF_ERROR(ReadTime(members.not_before, "nbf", claims.not_before));
+  RETURN_IF_ERROR(ReadTime(members.expires_at, "exp", claims.expires_at));
+  RETURN_IF_ERROR(ReadString(members.subject, "sub", claims.subject));
+  RETURN_IF_ERROR(ReadString(members.token_id, "jti", claims.token_id));
+  RETURN_IF_ERROR(ReadOptionalString(members.session, "sid", claims.session));
+  RETURN_IF_ERROR(ReadOptionalString(members.run, "run", claims.run));
+  RETURN_IF_ERROR(ReadActor(members.actor, claims.actor));
+  RETURN_IF_ERROR(ReadOptionalStrings(members.roles, "roles", claims.roles));
+  return ReadOptionalStrings(members.permissions, "perms", claims.permissions);
 }
 
 absl::Status CheckTimes(const TokenClaims& claims, absl::Time now, absl::Duration leeway) {
@@ -316,22 +261,66 @@ absl::StatusOr<std::unique_ptr<TokenVerifier>> TokenVerifier::Create(Options opt
 }
 
 TokenVerifier::TokenVerifier(Options options, KeySource* keys, const Clock* clock)
-    : options_(std::move(options)), keys_(keys), clock_(clock) {}
+    : options_(std::move(options)),
+      policy_({.type = std::string(kType)}),
+      keys_(keys),
+      clock_(clock),
+      cache_(options_.cache_entries == 0 ? nullptr : std::make_unique<VerifiedTokenCache>(options_.cache_entries)) {}
+
+TokenVerifier::~TokenVerifier() = default;
 
 absl::StatusOr<VerifiedToken> TokenVerifier::Verify(const RawToken& token) const {
-  RETURN_IF_ERROR(CheckSize(token.Reveal()));
-  ASSIGN_OR_RETURN(const CompactJws jws, Split(token.Reveal()));
-  ASSIGN_OR_RETURN(const Header header, DecodeHeader(jws.header));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const crypto::VerifyingKey> key, FindKey(*keys_, header));
-  RETURN_IF_ERROR(CheckAlgorithm(header, *key));
-  RETURN_IF_ERROR(CheckSignature(jws, *key));
+  std::shared_ptr<const crypto::VerifyingKey> key;
+  if (cache_ == nullptr || token.Reveal().size() > policy_.max_bytes) {
+    return VerifyAnew(token, key);
+  }
+  const VerifiedTokenCache::Fingerprint fingerprint = VerifiedTokenCache::FingerprintOf(token);
+  if (std::optional<VerifiedTokenCache::Entry> known = cache_->Find(fingerprint); known.has_value()) {
+    // What can have changed since: the time, and whether the same key is still accepted under this id.
+    if (keys_->Find(known->token.key_id()) == known->key) {
+      const absl::Status timely = CheckTimes(known->token.claims(), clock_->Now(), options_.leeway);
+      if (timely.ok()) {
+        return std::move(known)->token;
+      }
+      cache_->Erase(fingerprint);
+      return timely;
+    }
+    cache_->Erase(fingerprint);
+  }
+  ASSIGN_OR_RETURN(VerifiedToken verified, VerifyAnew(token, key));
+  cache_->Insert(fingerprint, {.token = verified, .key = std::move(key)}, clock_->Now() - options_.leeway);
+  return verified;
+}
+
+absl::StatusOr<VerifiedToken> TokenVerifier::VerifyAnew(const RawToken& token,
+                                                        std::shared_ptr<const crypto::VerifyingKey>& key) const {
+  ASSIGN_OR_RETURN(const Jws jws, Jws::Parse(token.Reveal(), policy_));
+  key = keys_->Find(jws.key_id());
+  if (key == nullptr) {
+    return Refuse("TOKEN_KEY_UNKNOWN", "The token is signed with a key that is not, or no longer, known.");
+  }
+  RETURN_IF_ERROR(jws.CheckSignature(*key));
   // Only now is anything in the payload worth reading.
-  ASSIGN_OR_RETURN(const std::string payload, DecodeBase64Url(jws.payload));
-  ASSIGN_OR_RETURN(const json object, ParseObject(payload));
-  ASSIGN_OR_RETURN(TokenClaims claims, ReadClaims(object, options_));
-  RETURN_IF_ERROR(CheckTimes(claims, clock_->Now(), options_.leeway));
-  claims.key_id = header.key_id;
-  return VerifiedToken(std::move(claims));
+  ASSIGN_OR_RETURN(std::string payload, jws.DecodePayload());
+  StrictJson object;
+  RETURN_IF_ERROR(ParsePayload(std::move(payload), object));
+  auto state = std::make_shared<VerifiedToken::State>();
+  RETURN_IF_ERROR(ReadClaims(object.root(), options_, state->claims));
+  RETURN_IF_ERROR(CheckTimes(state->claims, clock_->Now(), options_.leeway));
+  state->key_id = jws.key_id();
+  return VerifiedToken(std::move(state));
+}
+
+void TokenVerifier::ForgetSession(std::string_view user, std::string_view session) const {
+  if (cache_ != nullptr) {
+    cache_->ForgetSession(user, session);
+  }
+}
+
+void TokenVerifier::ForgetKey(std::string_view key_id) const {
+  if (cache_ != nullptr) {
+    cache_->ForgetKey(key_id);
+  }
 }
 
 std::string SignToken(const TokenClaims& claims, std::string_view key_id, const crypto::SigningKey& key) {

@@ -48,10 +48,10 @@ absl::Status ValidateRequest(const RequestInfo& request) {
 absl::StatusOr<UserContext> UserContext::FromToken(const VerifiedToken& token, RequestInfo request) {
   RETURN_IF_ERROR(ValidateClaims(token.claims()));
   RETURN_IF_ERROR(ValidateRequest(request));
-  return UserContext(std::make_shared<const State>(State{token.claims(), std::move(request)}));
+  return UserContext(std::make_shared<const State>(State{token.shared_claims(), std::move(request)}));
 }
 
-bool UserContext::is_service() const { return IsService(state_->claims); }
+bool UserContext::is_service() const { return IsService(*state_->claims); }
 
 std::string UserContext::user_name() const { return absl::StrCat("users/", user()); }
 

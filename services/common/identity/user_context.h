@@ -31,13 +31,13 @@ class UserContext {
   // request id is not acceptable (ids.h); services' own tokens have no session.
   static absl::StatusOr<UserContext> FromToken(const VerifiedToken& token, RequestInfo request);
 
-  const std::string& user() const { return state_->claims.subject; }
-  const std::string& session() const { return state_->claims.session; }
-  const std::string& run() const { return state_->claims.run; }
-  const std::string& actor() const { return state_->claims.actor; }
-  const std::vector<std::string>& roles() const { return state_->claims.roles; }
-  const std::vector<std::string>& permissions() const { return state_->claims.permissions; }
-  const TokenClaims& claims() const { return state_->claims; }
+  const std::string& user() const { return state_->claims->subject; }
+  const std::string& session() const { return state_->claims->session; }
+  const std::string& run() const { return state_->claims->run; }
+  const std::string& actor() const { return state_->claims->actor; }
+  const std::vector<std::string>& roles() const { return state_->claims->roles; }
+  const std::vector<std::string>& permissions() const { return state_->claims->permissions; }
+  const TokenClaims& claims() const { return *state_->claims; }
   const RequestInfo& request() const { return state_->request; }
   // True for the platform's own services ("service-agent").
   bool is_service() const;
@@ -53,7 +53,7 @@ class UserContext {
 
  private:
   struct State {
-    TokenClaims claims;
+    std::shared_ptr<const TokenClaims> claims;
     RequestInfo request;
   };
   explicit UserContext(std::shared_ptr<const State> state) : state_(std::move(state)) {}

@@ -149,8 +149,8 @@ TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
   header["alg"] = "none";
   const std::string unsigned_token =
       absl::StrCat(EncodePart(header), ".", EncodePart(payload), ".");
-  ExpectAllRefuse(*platform, absl::StrCat(unsigned_token, parts[2]), "TOKEN_ALGORITHM_REFUSED");
-  ExpectAllRefuse(*platform, unsigned_token, "TOKEN_MALFORMED");
+  ExpectAllRefuse(*platform, absl::StrCat(unsigned_token, parts[2]), "TOKEN_UNSIGNED");
+  ExpectAllRefuse(*platform, unsigned_token, "TOKEN_UNSIGNED");
   ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", parts[1]), "TOKEN_MALFORMED");
   ExpectAllRefuse(*platform, "", "TOKEN_MISSING");
 }
