@@ -67,9 +67,7 @@ struct Column {
     return type == "boolean" || (type == "integer" && distinct == 2 && min == 0.0 && max == 1.0);
   }
   // Worth averaging: by group, by time.
-  bool IsOutcome() const {
-    return role == Role::kMeasure || (IsBinary() && role == Role::kCategory && distinct == 2);
-  }
+  bool IsOutcome() const { return role == Role::kMeasure || (IsBinary() && role == Role::kCategory && distinct == 2); }
   // Its groups are few enough, and large enough, to be compared.
   bool IsGrouping() const {
     return role == Role::kCategory && distinct >= 2 && distinct <= 50 && count >= 5 * distinct;
@@ -129,17 +127,13 @@ struct Pair {
 
 // Pearson's r of all pairs of `measures`, in one pass: of the values, and of the values with
 // outliers moved to the fences. The larger is the strength.
-std::string CorrelationSurvey(const Table& table, const std::vector<size_t>& measures,
-                              int64_t step);
-std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<size_t>& measures,
-                                         const Rows& answer);
+std::string CorrelationSurvey(const Table& table, const std::vector<size_t>& measures, int64_t step);
+std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<size_t>& measures, const Rows& answer);
 
 // How far the groups of `category` (Pair::a) tell apart each of `outcomes` (Pair::b); the strength
 // is the square root of epsilon squared, which doesn't grow with the number of groups alone.
-std::string EffectSurvey(const Table& table, size_t category, const std::vector<size_t>& outcomes,
-                         int64_t step);
-std::vector<Pair> ParseEffectSurvey(size_t category, const std::vector<size_t>& outcomes,
-                                    const Rows& answer);
+std::string EffectSurvey(const Table& table, size_t category, const std::vector<size_t>& outcomes, int64_t step);
+std::vector<Pair> ParseEffectSurvey(size_t category, const std::vector<size_t>& outcomes, const Rows& answer);
 
 // Cramer's V of each pair, bias-corrected.
 std::string AssociationSurvey(const Table& table, const std::vector<Pair>& pairs, int64_t step);
@@ -164,8 +158,7 @@ struct Correlation {
 };
 std::string CorrelationQuery(const Table& table, size_t a, size_t b);
 // Nullopt when it is not defined: too few rows, or no variation.
-std::optional<Correlation> ParseCorrelation(size_t a, size_t b, const Rows& answer,
-                                            std::string sql);
+std::optional<Correlation> ParseCorrelation(size_t a, size_t b, const Rows& answer, std::string sql);
 
 // Comparable with that of other findings: |r|, less when a few rows make it, and of the other rows
 // when a few rows hide it.
@@ -197,8 +190,8 @@ inline constexpr int64_t kMaxGroups = 500;
 // Under how many rows a group of this column says too little to be shown beside others.
 int64_t LeastGroupSize(const Column& category);
 std::string EffectQuery(const Table& table, size_t category, size_t outcome, int64_t least_count);
-std::optional<Effect> ParseEffect(const Table& table, size_t category, size_t outcome,
-                                  int64_t least_count, const Rows& answer, std::string sql);
+std::optional<Effect> ParseEffect(const Table& table, size_t category, size_t outcome, int64_t least_count,
+                                  const Rows& answer, std::string sql);
 
 // How two categories go together.
 struct Association {
@@ -216,8 +209,8 @@ struct Association {
   std::string sql;
 };
 std::string AssociationQuery(const Table& table, size_t a, size_t b);
-std::optional<Association> ParseAssociation(const Table& table, size_t a, size_t b,
-                                            const Rows& answer, std::string sql);
+std::optional<Association> ParseAssociation(const Table& table, size_t a, size_t b, const Rows& answer,
+                                            std::string sql);
 
 // The most frequent values, with the means of some outcomes.
 struct Breakdown {
@@ -227,10 +220,9 @@ struct Breakdown {
   std::vector<std::vector<std::optional<double>>> means;  // [group][outcome]
   std::string sql;
 };
-std::string BreakdownQuery(const Table& table, size_t category, const std::vector<size_t>& outcomes,
-                           int limit);
-Breakdown ParseBreakdown(const Table& table, size_t category, std::vector<size_t> outcomes,
-                         const Rows& answer, std::string sql);
+std::string BreakdownQuery(const Table& table, size_t category, const std::vector<size_t>& outcomes, int limit);
+Breakdown ParseBreakdown(const Table& table, size_t category, std::vector<size_t> outcomes, const Rows& answer,
+                         std::string sql);
 
 enum class Period { kHour, kDay, kMonth, kYear };
 std::string_view PeriodName(Period period);  // "hour"
@@ -254,10 +246,9 @@ struct Trend {
 };
 // At most kMaxPeriods.
 inline constexpr int64_t kMaxPeriods = 1000;
-std::string TrendQuery(const Table& table, size_t time, Period period,
-                       const std::vector<size_t>& outcomes);
-Trend ParseTrend(const Table& table, size_t time, Period period, std::vector<size_t> outcomes,
-                 const Rows& answer, std::string sql);
+std::string TrendQuery(const Table& table, size_t time, Period period, const std::vector<size_t>& outcomes);
+Trend ParseTrend(const Table& table, size_t time, Period period, std::vector<size_t> outcomes, const Rows& answer,
+                 std::string sql);
 
 // A straight line through the whole periods, for the count of rows and for each mean.
 struct Fit {
@@ -282,10 +273,8 @@ struct Seasons {
   std::string sql;
 };
 // "" when the column does not cover two whole years.
-std::string SeasonQuery(const Table& table, size_t time, std::string* first_year,
-                        std::string* last_year);
-Seasons ParseSeasons(size_t time, std::string first_year, std::string last_year, const Rows& answer,
-                     std::string sql);
+std::string SeasonQuery(const Table& table, size_t time, std::string* first_year, std::string* last_year);
+Seasons ParseSeasons(size_t time, std::string first_year, std::string last_year, const Rows& answer, std::string sql);
 
 // How much of a measure's sum its largest hundredth of the rows carries.
 struct Concentration {
@@ -299,8 +288,7 @@ struct Concentration {
 // True for what has no negative values, and a mean far over its median.
 bool IsConcentrated(const Column& column);
 std::string ConcentrationQuery(const Table& table, size_t measure);
-std::optional<Concentration> ParseConcentration(size_t measure, const Rows& answer,
-                                                std::string sql);
+std::optional<Concentration> ParseConcentration(size_t measure, const Rows& answer, std::string sql);
 
 // Rows that have a value in each of `columns`; rows that repeat another one.
 std::string CompleteRowsQuery(const Table& table, const std::vector<size_t>& columns);
