@@ -126,6 +126,18 @@ Awaitable<absl::Status> AuditLog::Refuse(AuditEntry entry, absl::Status refusal)
   co_return refusal;
 }
 
+Awaitable<absl::Status> AuditLog::Refuse(AuditEntry entry, absl::Status refusal,
+                                         storage::Database::WriteFunction also) {
+  entry.allowed = false;
+  entry.reason = ReasonOf(refusal);
+  storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(also(connection));
+    return Append(connection, entry);
+  };
+  CO_RETURN_IF_ERROR(co_await database_->Write(std::move(write)));
+  co_return refusal;
+}
+
 bool AuditLog::IsRefusal(const absl::Status& error) {
   switch (error.code()) {
     case absl::StatusCode::kInvalidArgument:

@@ -40,6 +40,8 @@ class AuditLog {
   // Records, in a transaction of its own, that `entry` ended with `refusal` (not OK). Returns
   // `refusal`, or the error of the recording.
   Awaitable<absl::Status> Refuse(AuditEntry entry, absl::Status refusal);
+  // The same, with `also` in that transaction.
+  Awaitable<absl::Status> Refuse(AuditEntry entry, absl::Status refusal, storage::Database::WriteFunction also);
 
   // Whether `error` is a refusal, which is recorded, and no failure of our own, with which nothing was decided.
   static bool IsRefusal(const absl::Status& error);

@@ -1,27 +1,72 @@
 #include "services/auth/sign_in_throttle.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "services/common/crypto/crypto.h"
 #include "services/common/status/error.h"
+#include "services/common/status/macros.h"
 
 namespace bulkhead::auth {
 namespace {
 
-std::string LoginKey(std::string_view login) { return absl::StrCat("login ", login); }
-std::string AddressKey(std::string_view address) { return absl::StrCat("address ", address); }
+constexpr size_t kKeyBytes = 16;
+constexpr size_t kNetworkBytes = 8;
+
+// A hash: of one length whatever was typed, and no list of people and addresses in the table.
+std::string Key(std::string_view kind, std::string_view value) {
+  return crypto::Sha256(absl::StrCat(kind, " ", value)).substr(0, kKeyBytes);
+}
+
+std::string LoginKey(std::string_view login) { return Key("login", login); }
+
+std::string AddressKey(std::string_view address) {
+  in6_addr ipv6;
+  if (inet_pton(AF_INET6, std::string(address).c_str(), &ipv6) != 1) {
+    return Key("address", address);
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(ipv6.s6_addr), sizeof(ipv6.s6_addr));
+  if (IN6_IS_ADDR_V4MAPPED(&ipv6) != 0) {
+    char ipv4[INET_ADDRSTRLEN];
+    return Key("address", inet_ntop(AF_INET, bytes.substr(12).data(), ipv4, sizeof(ipv4)));
+  }
+  return Key("network", bytes.substr(0, kNetworkBytes));
+}
 
 }  // namespace
 
 SignInThrottle::SignInThrottle(Options options, const Clock* clock)
     : options_(options), clock_(clock) {}
+
+absl::Status SignInThrottle::Restore(storage::Database& database) {
+  const absl::Time now = clock_->Now();
+  absl::flat_hash_map<std::string, Failures> saved;
+  RETURN_IF_ERROR(database.Read([&](storage::Connection& connection) -> absl::Status {
+    return connection.Query("SELECT key, count, last FROM sign_in_failures WHERE last > ? ORDER BY last DESC LIMIT ?",
+                            {absl::ToUnixMicros(now - options_.forget_after), static_cast<int64_t>(options_.capacity)},
+                            [&](const storage::Row& row) {
+                              // A clock that was set back must not make anybody wait for it.
+                              saved[row.Blob(0)] = {.count = static_cast<int>(row.Int(1)),
+                                                    .last = std::min(absl::FromUnixMicros(row.Int(2)), now)};
+                              return absl::OkStatus();
+                            });
+  }));
+  absl::MutexLock lock(mutex_);
+  failures_ = std::move(saved);
+  return absl::OkStatus();
+}
 
 absl::Status SignInThrottle::Begin(std::string_view login, std::string_view address) {
   absl::MutexLock lock(mutex_);
@@ -56,6 +101,38 @@ void SignInThrottle::Succeed(std::string_view login, std::string_view address) {
   if (it != failures_.end() && --it->second.count <= 0) {
     failures_.erase(it);
   }
+}
+
+absl::Status SignInThrottle::Save(storage::Connection& connection, std::string_view login, std::string_view address) {
+  RETURN_IF_ERROR(SaveKey(connection, LoginKey(login)));
+  if (!address.empty()) {
+    RETURN_IF_ERROR(SaveKey(connection, AddressKey(address)));
+  }
+  absl::Time forgotten = clock_->Now() - options_.forget_after;
+  {
+    absl::MutexLock lock(mutex_);
+    forgotten = std::max(forgotten, forgotten_);
+  }
+  return connection.Execute("DELETE FROM sign_in_failures WHERE last <= ?", {absl::ToUnixMicros(forgotten)}).status();
+}
+
+absl::Status SignInThrottle::SaveKey(storage::Connection& connection, const std::string& key) {
+  std::optional<Failures> failures;
+  {
+    absl::MutexLock lock(mutex_);
+    if (auto it = failures_.find(key); it != failures_.end()) {
+      failures = it->second;
+    }
+  }
+  if (!failures.has_value()) {
+    return connection.Execute("DELETE FROM sign_in_failures WHERE key = ?", {storage::Blob{key}}).status();
+  }
+  return connection
+      .Execute(
+          "INSERT INTO sign_in_failures (key, count, last) VALUES (?, ?, ?) "
+          "ON CONFLICT (key) DO UPDATE SET count = excluded.count, last = excluded.last",
+          {storage::Blob{key}, int64_t{failures->count}, absl::ToUnixMicros(failures->last)})
+      .status();
 }
 
 absl::Duration SignInThrottle::PauseAfter(int failures, int free) const {
@@ -108,6 +185,7 @@ void SignInThrottle::MakeRoom(absl::Time now) {
   for (size_t i = 0; i < drop; ++i) {
     failures_.erase(by_age[i].second);
   }
+  forgotten_ = by_age[drop - 1].first;
 }
 
 }  // namespace bulkhead::auth
