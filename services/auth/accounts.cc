@@ -149,7 +149,7 @@ Awaitable<absl::StatusOr<User>> Accounts::Update(const rpc::CallContext& call, s
     RETURN_IF_ERROR(UserStore(connection).Update(user));
     if (user.disabled) {
       RETURN_IF_ERROR(
-          SessionStore(connection).For(id).RevokeAll(dependencies_.clock->Now(), /*keep=*/""));
+          SessionStore(connection).For(id).RevokeAll(/*keep=*/"", "USER_DISABLED", *dependencies_.revocations));
     }
     return dependencies_.audit->Append(connection, entry);
   };
@@ -162,7 +162,7 @@ Awaitable<absl::Status> Accounts::Delete(const rpc::CallContext& call, std::stri
   entry.user = absl::StrCat("users/", id);
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
     RETURN_IF_ERROR(UserStore(connection).Get(id).status());
-    RETURN_IF_ERROR(SessionStore(connection).For(id).DeleteAll());
+    RETURN_IF_ERROR(SessionStore(connection).For(id).DeleteAll("USER_DELETED", *dependencies_.revocations));
     RETURN_IF_ERROR(UserStore(connection).Delete(id));
     return dependencies_.audit->Append(connection, entry);
   };
@@ -205,7 +205,7 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
     RETURN_IF_ERROR(users.SetPasswordHash(id, hash));
     RETURN_IF_ERROR(SessionStore(connection)
                         .For(id)
-                        .RevokeAll(dependencies_.clock->Now(), call.user->session()));
+                        .RevokeAll(call.user->session(), "PASSWORD_CHANGED", *dependencies_.revocations));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));

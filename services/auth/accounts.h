@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/password_hasher.h"
+#include "services/auth/revocation_log.h"
 #include "services/auth/sign_in_throttle.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/user_store.h"
@@ -43,6 +44,7 @@ class Accounts {
     PasswordHasher* hasher = nullptr;
     SignInThrottle* throttle = nullptr;
     AuditLog* audit = nullptr;
+    RevocationLog* revocations = nullptr;
     const TokenVerifier* verifier = nullptr;
     SignIns* sign_ins = nullptr;
   };

@@ -8,11 +8,13 @@
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/key_store.h"
+#include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
 #include "services/common/rpc/server.h"
 #include "services/common/runtime/executor.h"
+#include "services/common/time/clock.h"
 
 namespace bulkhead::auth {
 
@@ -26,6 +28,7 @@ std::unique_ptr<grpc::Service> NewUserService(Edge edge, Accounts* accounts);
 std::unique_ptr<grpc::Service> NewSessionService(Edge edge);
 std::unique_ptr<grpc::Service> NewTokenService(Edge edge, TokenExchange* exchange, KeyStore* keys);
 std::unique_ptr<grpc::Service> NewRoleService(Edge edge, Roles* roles);
+std::unique_ptr<grpc::Service> NewRevocationService(Edge edge, RevocationLog* log, Clock* real_clock);
 std::unique_ptr<grpc::Service> NewAuditService(Edge edge, AuditLog* audit, BlockingPool* pool);
 
 // rpc::ServeUnary for methods that need a token, with one more check: auth holds the sessions, so a

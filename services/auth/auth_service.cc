@@ -17,6 +17,7 @@
 #include "services/auth/errors.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
+#include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
 #include "services/auth/schema.h"
 #include "services/auth/sign_in_throttle.h"
@@ -79,6 +80,7 @@ absl::Status Validate(const AuthServer::Options& options) {
 // In the order of construction: what comes later borrows from what comes before.
 struct AuthServer::State {
   std::unique_ptr<storage::Database> database;
+  std::shared_ptr<RevocationLog> revocations;
   std::unique_ptr<AuditLog> audit;
   std::unique_ptr<KeyStore> keys;
   std::unique_ptr<TokenVerifier> verifier;
@@ -105,6 +107,8 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
   storage::Database* const database = state->database.get();
   Clock* const clock = dependencies.clock;
   IdGenerator* const ids = dependencies.ids;
+  ASSIGN_OR_RETURN(state->revocations, RevocationLog::Open(kMaxRunTokenLifetime + kMaxLeeway, database, clock));
+  RevocationLog* const revocations = state->revocations.get();
   state->audit = std::make_unique<AuditLog>(database, clock, dependencies.sealer);
   AuditLog* const audit = state->audit.get();
   ASSIGN_OR_RETURN(state->keys,
@@ -112,7 +116,8 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                                       .sealer = dependencies.sealer,
                                                                       .clock = clock,
                                                                       .ids = ids,
-                                                                      .audit = audit}));
+                                                                      .audit = audit,
+                                                                      .revocations = revocations}));
   ASSIGN_OR_RETURN(state->verifier,
                    TokenVerifier::Create({.issuer = options.issuer, .audience = options.audience},
                                          state->keys.get(), clock));
@@ -127,7 +132,8 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                               .hasher = state->hasher.get(),
                                               .throttle = state->throttle.get(),
                                               .issuer = state->issuer.get(),
-                                              .audit = audit});
+                                              .audit = audit,
+                                              .revocations = revocations});
   state->accounts = std::make_unique<Accounts>(
       options.accounts, Accounts::Dependencies{.database = database,
                                                .clock = clock,
@@ -135,6 +141,7 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                .hasher = state->hasher.get(),
                                                .throttle = state->throttle.get(),
                                                .audit = audit,
+                                               .revocations = revocations,
                                                .verifier = state->verifier.get(),
                                                .sign_ins = state->sign_ins.get()});
   state->exchange = std::make_unique<TokenExchange>(
@@ -148,16 +155,20 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
   Edge edge{.calls = dependencies.rpc, .sign_ins = state->sign_ins.get()};
   edge.calls.verifier = state->verifier.get();
   edge.calls.key_refresher = nullptr;
+  edge.calls.revocations = &revocations->set();
   state->services.push_back(NewUserService(edge, state->accounts.get()));
   state->services.push_back(NewSessionService(edge));
   state->services.push_back(NewTokenService(edge, state->exchange.get(), state->keys.get()));
   state->services.push_back(NewRoleService(edge, state->roles.get()));
   state->services.push_back(NewAuditService(edge, audit, dependencies.blocking));
+  state->services.push_back(NewRevocationService(edge, revocations, dependencies.real_clock));
   return absl::WrapUnique(new AuthServer(std::move(state)));
 }
 
 AuthServer::AuthServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 AuthServer::~AuthServer() = default;
+
+void AuthServer::Shutdown() { state_->revocations->Close(); }
 
 std::vector<grpc::Service*> AuthServer::services() {
   std::vector<grpc::Service*> services;

@@ -24,7 +24,7 @@
 
 namespace bulkhead::auth {
 
-// Users, sessions, tokens, keys, roles and the audit log, behind the five services of
+// Users, sessions, tokens, keys, roles and the audit log, behind the services of
 // bulkhead.auth.v1. Calls no other service. Thread-safe.
 class AuthServer {
  public:
@@ -45,6 +45,7 @@ class AuthServer {
     // `verifier` and `key_refresher` are not used: auth verifies with its own keys.
     rpc::ServerDependencies rpc;
     Clock* clock = nullptr;
+    Clock* real_clock = nullptr;  // The machine's: streams that are silent show by it that they live.
     IdGenerator* ids = nullptr;
     BlockingPool* blocking = nullptr;
     const crypto::Sealer* sealer = nullptr;
@@ -61,9 +62,10 @@ class AuthServer {
   // For what runs in the same process and would otherwise fetch them.
   KeySource* keys();
 
-  // Nothing runs in the background: both do nothing, and are here for the order of all servers.
+  // Nothing runs in the background.
   absl::Status Start() { return absl::OkStatus(); }
-  void Shutdown() {}
+  // Ends the streams of those who follow the revocations.
+  void Shutdown();
 
  private:
   struct State;

@@ -16,6 +16,7 @@
 #include "services/auth/audit_log.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
+#include "services/auth/revocation_log.h"
 #include "services/auth/role_store.h"
 #include "services/auth/roles.h"
 #include "services/auth/schema.h"
@@ -59,6 +60,7 @@ class AuthTest : public ::testing::Test {
                          storage::Database::Open({.path = "", .migrations = Migrations()}));
     ASSERT_OK_AND_ASSIGN(sealer_, crypto::Sealer::Create(crypto::RandomSecret(32)));
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
+    ASSERT_OK_AND_ASSIGN(revocations_, RevocationLog::Open(kOverlap, database_.get(), &clock_));
     ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open(kOverlap, KeyDependencies()));
     ASSERT_OK_AND_ASSIGN(verifier_,
                          TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"},
@@ -73,7 +75,8 @@ class AuthTest : public ::testing::Test {
             .sealer = sealer_.get(),
             .clock = &clock_,
             .ids = ids_.get(),
-            .audit = audit_.get()};
+            .audit = audit_.get(),
+            .revocations = revocations_.get()};
   }
 
   // Makes all that hashes passwords anew, on the same data.
@@ -86,7 +89,8 @@ class AuthTest : public ::testing::Test {
                                                                 .hasher = hasher_.get(),
                                                                 .throttle = &throttle_,
                                                                 .issuer = issuer_.get(),
-                                                                .audit = audit_.get()});
+                                                                .audit = audit_.get(),
+                                                                .revocations = revocations_.get()});
     UseAccounts({.admin_login = "root"});
     TokenExchange::Options options;
     options.service_accounts["agent"] = {.secret = Secret(kServiceSecret),
@@ -107,6 +111,7 @@ class AuthTest : public ::testing::Test {
                                                                   .hasher = hasher_.get(),
                                                                   .throttle = &throttle_,
                                                                   .audit = audit_.get(),
+                                                                  .revocations = revocations_.get(),
                                                                   .verifier = verifier_.get(),
                                                                   .sign_ins = sign_ins_.get()});
   }
@@ -201,6 +206,7 @@ class AuthTest : public ::testing::Test {
   std::unique_ptr<storage::Database> database_;
   std::unique_ptr<crypto::Sealer> sealer_;
   std::unique_ptr<AuditLog> audit_;
+  std::shared_ptr<RevocationLog> revocations_;
   std::unique_ptr<KeyStore> keys_;
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<TokenIssuer> issuer_;

@@ -132,6 +132,7 @@ absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_vi
         absl::StrCat("the key '", key_id, "' is the one that signs: rotate first, then revoke it"),
         "KEY_IS_LAST", {{"key", std::string(key_id)}});
   }
+  RETURN_IF_ERROR(dependencies_.revocations->AppendKey(connection, key_id, "KEY_REVOKED"));
   return connection
       .Execute("UPDATE signing_keys SET revoked = 1 WHERE id = ?", {std::string(key_id)})
       .status();

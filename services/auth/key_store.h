@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "services/auth/audit_log.h"
+#include "services/auth/revocation_log.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/crypto/signature.h"
 #include "services/common/identity/token_verifier.h"
@@ -35,6 +36,7 @@ class KeyStore : public KeySource {
     const Clock* clock = nullptr;
     IdGenerator* ids = nullptr;
     AuditLog* audit = nullptr;
+    RevocationLog* revocations = nullptr;
   };
 
   // Loads the keys, and makes the first. `overlap`: how long a key verifies after its successor was

@@ -125,14 +125,14 @@ uint64_t RevocationLog::last() const {
   return last_;
 }
 
-std::stop_source RevocationLog::NextChange() {
+std::stop_token RevocationLog::NextChange() {
   absl::MutexLock lock(mutex_);
   if (closed_) {
     std::stop_source ended;
     ended.request_stop();
-    return ended;
+    return ended.get_token();
   }
-  return change_;
+  return change_.get_token();
 }
 
 void RevocationLog::Close() {

@@ -49,8 +49,8 @@ class RevocationLog : public std::enable_shared_from_this<RevocationLog> {
   // Of the last one, 0 when there was none.
   uint64_t last() const;
 
-  // A stop that is requested when something was appended since this was called, or at Close.
-  std::stop_source NextChange();
+  // Requested when something was appended since this was called, or at Close.
+  std::stop_token NextChange();
   // Ends what follows: NextChange is requested from now on.
   void Close();
   bool closed() const;

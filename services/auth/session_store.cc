@@ -77,21 +77,36 @@ absl::Status UserSessions::SetRefreshed(std::string_view id, absl::Time when) {
       .status();
 }
 
-absl::Status UserSessions::Revoke(std::string_view id, absl::Time when) {
-  return connection_
-      .Execute("UPDATE sessions SET revoked_at = ? WHERE id = ? AND user_id = ? AND revoked_at IS NULL",
-               {absl::ToUnixMicros(when), std::string(id), user_})
-      .status();
+absl::Status UserSessions::Revoke(std::string_view id, std::string_view reason, RevocationLog& log) {
+  return RevokeThose("id = ?", id, reason, log);
 }
 
-absl::Status UserSessions::RevokeAll(absl::Time when, std::string_view keep) {
-  return connection_
-      .Execute("UPDATE sessions SET revoked_at = ? WHERE user_id = ? AND id <> ? AND revoked_at IS NULL",
-               {absl::ToUnixMicros(when), user_, std::string(keep)})
-      .status();
+absl::Status UserSessions::RevokeAll(std::string_view keep, std::string_view reason, RevocationLog& log) {
+  return RevokeThose("id <> ?", keep, reason, log);
 }
 
-absl::Status UserSessions::DeleteAll() { return DeleteExpired(absl::InfiniteFuture()); }
+absl::Status UserSessions::DeleteAll(std::string_view reason, RevocationLog& log) {
+  RETURN_IF_ERROR(RevokeAll(/*keep=*/"", reason, log));
+  return DeleteExpired(absl::InfiniteFuture());
+}
+
+absl::Status UserSessions::RevokeThose(std::string_view condition, std::string_view value, std::string_view reason,
+                                       RevocationLog& log) {
+  std::vector<std::string> ids;
+  RETURN_IF_ERROR(connection_.Query(
+      absl::StrCat("SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND ", condition),
+      {user_, std::string(value)}, [&ids](const storage::Row& row) {
+        ids.push_back(row.Text(0));
+        return absl::OkStatus();
+      }));
+  for (const std::string& id : ids) {
+    RETURN_IF_ERROR(
+        connection_.Execute("UPDATE sessions SET revoked_at = ? WHERE id = ?", {absl::ToUnixMicros(log.Now()), id})
+            .status());
+    RETURN_IF_ERROR(log.AppendSession(connection_, user_, id, reason));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status UserSessions::DeleteExpired(absl::Time before) {
   const int64_t micros = before == absl::InfiniteFuture() ? INT64_MAX : absl::ToUnixMicros(before);

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/auth/revocation_log.h"
 #include "services/common/storage/database.h"
 
 namespace bulkhead::auth {
@@ -38,11 +39,12 @@ class UserSessions {
   // than `before_id`.
   absl::StatusOr<std::vector<Session>> List(absl::Time before, std::string_view before_id, int limit);
   absl::Status SetRefreshed(std::string_view id, absl::Time when);
-  // Keeps the time of an earlier revocation.
-  absl::Status Revoke(std::string_view id, absl::Time when);
+  // Each session that ends goes into `log` with `reason` (revocation_log.h), so that work under it ends too; one that was revoked before
+  // stays as it is.
+  absl::Status Revoke(std::string_view id, std::string_view reason, RevocationLog& log);
   // All but `keep` (which may be empty).
-  absl::Status RevokeAll(absl::Time when, std::string_view keep);
-  absl::Status DeleteAll();
+  absl::Status RevokeAll(std::string_view keep, std::string_view reason, RevocationLog& log);
+  absl::Status DeleteAll(std::string_view reason, RevocationLog& log);
   // Forgets sessions, with their refresh tokens, that ended before `before`.
   absl::Status DeleteExpired(absl::Time before);
 
@@ -52,6 +54,8 @@ class UserSessions {
 
  private:
   friend class SessionStore;
+  absl::Status RevokeThose(std::string_view condition, std::string_view value, std::string_view reason,
+                           RevocationLog& log);
   UserSessions(storage::Connection& connection, std::string_view user) : connection_(connection), user_(user) {}
 
   storage::Connection& connection_;

@@ -238,7 +238,7 @@ Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::strin
       return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "SESSION_NOT_FOUND",
                        {{"session", name}});
     }
-    RETURN_IF_ERROR(own.Revoke(session, dependencies_.clock->Now()));
+    RETURN_IF_ERROR(own.Revoke(session, "SESSION_REVOKED", *dependencies_.revocations));
     return dependencies_.audit->Append(connection, entry);
   };
   absl::Status revoked = co_await dependencies_.database->Write(std::move(write));
@@ -254,7 +254,8 @@ Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool ke
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
     RETURN_IF_ERROR(SessionStore(connection)
                         .For(call.user->user())
-                        .RevokeAll(dependencies_.clock->Now(), keep_current ? call.user->session() : ""));
+                        .RevokeAll(keep_current ? call.user->session() : "", "SESSION_REVOKED",
+                                   *dependencies_.revocations));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
@@ -315,7 +316,9 @@ absl::Status SignIns::RefuseRefresh(storage::Connection& connection, const Sessi
   const Session& session = token.session;
   const absl::Time now = dependencies_.clock->Now();
   if (token.used) {
-    RETURN_IF_ERROR(SessionStore(connection).For(session.user).Revoke(session.id, now));
+    RETURN_IF_ERROR(SessionStore(connection)
+                        .For(session.user)
+                        .Revoke(session.id, "REFRESH_TOKEN_REUSED", *dependencies_.revocations));
     return Unauthenticated("the refresh token was used before: the session is revoked, sign in again",
                            "REFRESH_TOKEN_REUSED");
   }

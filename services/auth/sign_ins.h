@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/password_hasher.h"
+#include "services/auth/revocation_log.h"
 #include "services/auth/session_store.h"
 #include "services/auth/sign_in_throttle.h"
 #include "services/auth/token_issuer.h"
@@ -62,6 +63,7 @@ class SignIns {
     SignInThrottle* throttle = nullptr;
     const TokenIssuer* issuer = nullptr;
     AuditLog* audit = nullptr;
+    RevocationLog* revocations = nullptr;
   };
 
   SignIns(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}

@@ -21,6 +21,8 @@
 #include "grpcpp/server_context.h"
 #include "services/common/rpc/metadata.h"
 #include "services/common/rpc/remote_key_source.h"
+#include "services/common/rpc/revocation_set.h"
+#include "services/common/rpc/token_guard.h"
 #include "services/common/status/error.h"
 #include "services/common/status/grpc_status.h"
 #include "services/common/status/macros.h"
@@ -140,8 +142,20 @@ absl::StatusOr<RequestInfo> ParseRequestInfo(const grpc::CallbackServerContext& 
   return info;
 }
 
+// That of the revocation, when `refused` is for a key that is not known any more because it was withdrawn.
+absl::Status KeyRefusal(const ServerDependencies& dependencies, const absl::Status& refused) {
+  std::optional<ErrorInfo> info = ErrorInfoOf(refused);
+  if (dependencies.revocations != nullptr && info.has_value() && info->reason == "TOKEN_KEY_UNKNOWN") {
+    RETURN_IF_ERROR(dependencies.revocations->CheckKey(info->metadata["kid"]));
+  }
+  return refused;
+}
+
 Awaitable<absl::StatusOr<VerifiedToken>> Verify(const ServerDependencies& dependencies, const RawToken& token) {
   absl::StatusOr<VerifiedToken> verified = dependencies.verifier->Verify(token);
+  if (!verified.ok()) {
+    verified = KeyRefusal(dependencies, verified.status());
+  }
   if (verified.ok() || dependencies.key_refresher == nullptr || ReasonOf(verified.status()) != "TOKEN_KEY_UNKNOWN") {
     co_return verified;
   }
@@ -180,6 +194,9 @@ Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::strin
   }
 
   CO_ASSIGN_OR_RETURN(VerifiedToken verified, co_await Verify(dependencies, *token));
+  if (dependencies.revocations != nullptr) {
+    CO_RETURN_IF_ERROR(dependencies.revocations->Check(verified.claims()));
+  }
   CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(verified, std::move(info)));
   call.token = std::move(token);
   CO_ASSIGN_OR_RETURN(std::string permission, FillIn(method, pattern, request));
@@ -213,6 +230,21 @@ absl::Status WithReason(std::string_view method, absl::Status status) {
                    {.domain = kDomain, .reason = "UNSPECIFIED_ERROR", .metadata = {{"method", std::string(method)}}});
 }
 
+// Runs the handler of a call that was admitted.
+Awaitable<absl::Status> HandleUnderToken(const ServerDependencies& dependencies, std::string_view method,
+                                         internal::Handler handler, CallContext& call) {
+  if (dependencies.revocations == nullptr || !call.user.has_value()) {
+    co_return co_await Handle(method, std::move(handler), call);
+  }
+  TokenGuard guard(*dependencies.revocations, call);
+  absl::Status status = co_await Handle(method, std::move(handler), call);
+  if (!status.ok()) {
+    // What was stopped in the middle of it fails in many ways; the caller is told why.
+    CO_RETURN_IF_ERROR(dependencies.revocations->Check(call.user->claims()));
+  }
+  co_return status;
+}
+
 Awaitable<void> RunCall(ServerDependencies dependencies, std::string method, const grpc::CallbackServerContext* context,
                         const Message* request, std::stop_token stop, internal::Handler handler,
                         absl::AnyInvocable<void(grpc::Status) &&> finish) {
@@ -221,7 +253,7 @@ Awaitable<void> RunCall(ServerDependencies dependencies, std::string method, con
   call.stop = std::move(stop);
   absl::Status status = co_await Admit(dependencies, method, *context, *request, call);
   if (status.ok()) {
-    status = co_await Handle(method, std::move(handler), call);
+    status = co_await HandleUnderToken(dependencies, method, std::move(handler), call);
   }
   status = WithReason(method, std::move(status));
   ABSL_VLOG(1) << method << " user=" << (call.user.has_value() ? call.user->user() : "-")
@@ -262,6 +294,11 @@ grpc::ServerUnaryReactor* ServeUnary(const ServerDependencies& dependencies, std
 }
 
 }  // namespace internal
+
+absl::Status Stopped(std::string_view method) {
+  return MakeError(absl::StatusCode::kCancelled, absl::StrCat(method, " was stopped"),
+                   {.domain = kDomain, .reason = "RPC_CANCELLED"});
+}
 
 absl::Status NotImplemented(std::string_view method) {
   return MakeError(

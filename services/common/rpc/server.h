@@ -8,8 +8,11 @@
 // Before the handler runs: the bearer token of the `authorization` metadata is verified and becomes a UserContext, unless the method is declared
 // `(bulkhead.common.v1.anonymous)`; the permission named by `(bulkhead.common.v1.requires)` is checked, with `{field}` replaced by that
 // field of the request (the last segment when it holds a resource name). A method that declares neither is refused with INTERNAL `METHOD_UNDECLARED`.
+// A token whose session or key has been revoked is refused (UNAUTHENTICATED `SESSION_REVOKED`, `TOKEN_KEY_REVOKED`), and a call that is under way
+// when that happens is told to stop; whatever error it then ends with, the caller is told of the revocation.
 // A handler's error goes out with its ErrorInfo; an error without one becomes INTERNAL `UNSPECIFIED_ERROR` and is logged, and so does an
-// exception, as INTERNAL `HANDLER_THREW`. `stop` of the CallContext is requested when the caller has gone or its deadline has passed.
+// exception, as INTERNAL `HANDLER_THREW`. `stop` of the CallContext is requested when the caller has gone, its deadline has passed, or its token has been
+// revoked.
 //
 // Metadata read: `authorization`, `x-request-id` (a new one when absent), `x-parent-request-id`, `x-thread`, `x-client`, `traceparent`. Each call is
 // logged with method, user, code, reason and duration at verbosity 1.
@@ -34,6 +37,7 @@
 namespace bulkhead::rpc {
 
 class RemoteKeySource;
+class RevocationSet;
 
 // What every service adapter holds. All pointers outlive the adapter.
 struct ServerDependencies {
@@ -42,6 +46,8 @@ struct ServerDependencies {
   IdGenerator* ids = nullptr;
   // Asked once for newer keys when a token names an unknown one, before the token is refused. May be null.
   RemoteKeySource* key_refresher = nullptr;
+  // What has been revoked. Null where nothing can be.
+  RevocationSet* revocations = nullptr;
 };
 
 namespace internal {
@@ -92,6 +98,9 @@ template <typename Request, typename Response, typename Handler>
 grpc::ServerWriteReactor<Response>* ServeStream(const ServerDependencies& dependencies, std::string_view method,
                                                 grpc::CallbackServerContext* context, const Request* request,
                                                 Handler handler);
+
+// CANCELLED `RPC_CANCELLED`: how a handler ends that `stop` of its CallContext has ended early.
+absl::Status Stopped(std::string_view method);
 
 // UNIMPLEMENTED `METHOD_NOT_IMPLEMENTED` that names the method: for contract methods that this version does not serve.
 absl::Status NotImplemented(std::string_view method);

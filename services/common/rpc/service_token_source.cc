@@ -69,6 +69,11 @@ ServiceTokenSource::ServiceTokenSource(std::shared_ptr<State> state) : state_(st
 
 ServiceTokenSource::~ServiceTokenSource() { state_->stop.request_stop(); }
 
+void ServiceTokenSource::Discard() {
+  absl::MutexLock lock(state_->mutex);
+  state_->renew_at = absl::InfinitePast();
+}
+
 Awaitable<absl::StatusOr<CallContext>> ServiceTokenSource::ServiceContext(std::stop_token stop,
                                                                           std::string traceparent) {
   std::shared_ptr<State> state = state_;

@@ -36,6 +36,9 @@ class ServiceTokenSource {
   // `SERVICE_CREDENTIALS_INVALID`, or UNAVAILABLE while auth is away.
   Awaitable<absl::StatusOr<CallContext>> ServiceContext(std::stop_token stop = {}, std::string traceparent = "");
 
+  // Forgets the token that is kept: it was refused, or the key that signed it has been revoked.
+  void Discard();
+
  private:
   struct State;
   explicit ServiceTokenSource(std::shared_ptr<State> state);
