@@ -102,6 +102,32 @@ CREATE TABLE sign_in_failures (
 ) WITHOUT ROWID;
 CREATE INDEX sign_in_failures_by_last ON sign_in_failures (last);
 )sql"},
+      {.name = "identities at OpenID providers", .statements = R"sql(
+CREATE TABLE identities (
+  id TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  email TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  UNIQUE (provider, subject)
+) WITHOUT ROWID;
+CREATE INDEX identities_by_user ON identities (user_id, created_at, id);
+
+CREATE TABLE provider_sign_ins (
+  state_hash BLOB PRIMARY KEY,
+  provider TEXT NOT NULL,
+  redirect_uri TEXT NOT NULL,
+  sealed BLOB NOT NULL,
+  link_user TEXT NOT NULL,
+  link_session TEXT NOT NULL,
+  device TEXT NOT NULL,
+  address TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX provider_sign_ins_by_end ON provider_sign_ins (expires_at);
+CREATE INDEX provider_sign_ins_by_address ON provider_sign_ins (address, expires_at);
+)sql"},
   };
 }
 

@@ -63,6 +63,7 @@ absl::Status UserStore::SetPasswordHash(std::string_view id, std::string_view pa
 }
 
 absl::Status UserStore::Delete(std::string_view id) {
+  RETURN_IF_ERROR(connection_.Execute("DELETE FROM identities WHERE user_id = ?", {std::string(id)}).status());
   RETURN_IF_ERROR(
       connection_.Execute("DELETE FROM user_roles WHERE user_id = ?", {std::string(id)}).status());
   return connection_.Execute("DELETE FROM users WHERE id = ?", {std::string(id)}).status();

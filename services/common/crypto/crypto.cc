@@ -52,6 +52,12 @@ std::string Sha256(std::string_view data) {
   return digest;
 }
 
+std::string Sha512(std::string_view data) {
+  std::string digest(SHA512_DIGEST_LENGTH, '\0');
+  SHA512(Bytes(data), data.size(), Bytes(digest));
+  return digest;
+}
+
 Digest Sha256Digest(std::string_view data) {
   Digest digest;
   SHA256(Bytes(data), data.size(), digest.data());

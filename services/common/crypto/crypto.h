@@ -21,6 +21,7 @@ std::string RandomBytes(size_t count);
 Secret RandomSecret(size_t count);
 
 std::string Sha256(std::string_view data);  // 32 bytes. FIPS 180-4.
+std::string Sha512(std::string_view data);  // 64 bytes. FIPS 180-4.
 using Digest = std::array<uint8_t, 32>;
 Digest Sha256Digest(std::string_view data);  // The same without an allocation.
 // 20 bytes. Broken as a hash: only to find a password in lists of leaked ones, which are published under it. FIPS 180-4.
