@@ -72,7 +72,7 @@ Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
     caller.user = *std::move(administrator);
   }
   CO_RETURN_IF_ERROR(ValidateNames(registration));
-  CO_RETURN_IF_ERROR(ValidatePassword(registration.password));
+  CO_RETURN_IF_ERROR(co_await ValidatePassword(registration.login, registration.password));
 
   Credentials credentials{
       .user = {.id = dependencies_.ids->NewId("user"),
@@ -108,14 +108,8 @@ absl::StatusOr<User> Accounts::Get(const rpc::CallContext& call, std::string_vie
   if (id != call.user->user() && !call.user->May("user:all:read")) {
     return UserNotFound(absl::StrCat("users/", id));
   }
-  User user;
-  RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(Credentials credentials, UserStore(connection).Get(id));
-        user = std::move(credentials.user);
-        return absl::OkStatus();
-      }));
-  return user;
+  ASSIGN_OR_RETURN(Credentials credentials, Find(id));
+  return std::move(credentials.user);
 }
 
 absl::StatusOr<std::vector<User>> Accounts::ListAcrossUsers(std::string_view after, int limit) {
@@ -174,25 +168,24 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
   const std::string& id = call.user->user();
   const std::string address = ThrottledAddressOf(call);
   AuditEntry entry = AuditLog::Describe(call, "user.change_password", call.user->user_name());
-  CO_RETURN_IF_ERROR(ValidatePassword(next));
-  std::optional<Credentials> credentials;
-  CO_RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(credentials, UserStore(connection).Get(id));
-        return absl::OkStatus();
-      }));
-  absl::Status admitted = dependencies_.throttle->Begin(credentials->user.login, address);
+  CO_ASSIGN_OR_RETURN(const Credentials credentials, Find(id));
+  const std::string& login = credentials.user.login;
+  CO_RETURN_IF_ERROR(co_await ValidatePassword(login, next));
+  absl::Status admitted = dependencies_.throttle->Begin(login, address);
   if (!admitted.ok()) {
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(admitted));
   }
-  const std::optional<std::string> stored = credentials->password_hash;
+  storage::Database::WriteFunction save = [&](storage::Connection& connection) {
+    return dependencies_.throttle->Save(connection, login, address);
+  };
+  const std::optional<std::string> stored = credentials.password_hash;
   CO_ASSIGN_OR_RETURN(bool matches, co_await dependencies_.hasher->Verify(current, stored));
   if (!matches) {
-    co_return co_await dependencies_.audit->Refuse(
-        std::move(entry), AuthError(absl::StatusCode::kUnauthenticated,
-                                    "the current password is wrong", "CREDENTIALS_INVALID"));
+    absl::Status wrong =
+        AuthError(absl::StatusCode::kUnauthenticated, "the current password is wrong", "CREDENTIALS_INVALID");
+    co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(wrong), std::move(save));
   }
-  dependencies_.throttle->Succeed(credentials->user.login, address);
+  dependencies_.throttle->Succeed(login, address);
   CO_ASSIGN_OR_RETURN(std::string hash, co_await dependencies_.hasher->Hash(next));
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
     UserStore users(connection);
@@ -203,9 +196,31 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
                        "PASSWORD_CHANGED_MEANWHILE");
     }
     RETURN_IF_ERROR(users.SetPasswordHash(id, hash));
+    RETURN_IF_ERROR(dependencies_.throttle->Save(connection, login, address));
     RETURN_IF_ERROR(SessionStore(connection)
                         .For(id)
                         .RevokeAll(call.user->session(), "PASSWORD_CHANGED", *dependencies_.revocations));
+    return dependencies_.audit->Append(connection, entry);
+  };
+  co_return co_await dependencies_.database->Write(std::move(write));
+}
+
+Awaitable<absl::Status> Accounts::ResetPassword(const rpc::CallContext& call, std::string_view id,
+                                                const Secret& next) {
+  AuditEntry entry = AuditLog::Describe(call, "user.reset_password", absl::StrCat("users/", id));
+  entry.user = entry.resource;
+  CO_ASSIGN_OR_RETURN(const Credentials credentials, Find(id));
+  const std::string& login = credentials.user.login;
+  CO_RETURN_IF_ERROR(co_await ValidatePassword(login, next));
+  CO_ASSIGN_OR_RETURN(std::string hash, co_await dependencies_.hasher->Hash(next));
+  // What he, or somebody else, failed at was another password.
+  dependencies_.throttle->Succeed(login, /*address=*/"");
+  storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
+    UserStore users(connection);
+    RETURN_IF_ERROR(users.Get(id).status());
+    RETURN_IF_ERROR(users.SetPasswordHash(id, hash));
+    RETURN_IF_ERROR(dependencies_.throttle->Save(connection, login, /*address=*/""));
+    RETURN_IF_ERROR(SessionStore(connection).For(id).RevokeAll(/*keep=*/"", "PASSWORD_CHANGED", *dependencies_.revocations));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
@@ -220,20 +235,31 @@ absl::Status Accounts::ValidateNames(const Registration& registration) {
                                            : ValidateDisplayName(registration.display_name);
 }
 
-absl::Status Accounts::ValidatePassword(const Secret& password) const {
+absl::StatusOr<Credentials> Accounts::Find(std::string_view id) {
+  std::optional<Credentials> credentials;
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(credentials, UserStore(connection).Get(id));
+    return absl::OkStatus();
+  }));
+  return *std::move(credentials);
+}
+
+Awaitable<absl::Status> Accounts::ValidatePassword(const std::string& login, const Secret& password) const {
   const size_t bytes = password.Reveal().size();
   if (bytes < static_cast<size_t>(options_.min_password_length)) {
-    return AuthError(
+    co_return AuthError(
         absl::StatusCode::kInvalidArgument,
         absl::StrCat("a password has at least ", options_.min_password_length, " bytes"),
         "PASSWORD_TOO_SHORT", {{"min_bytes", absl::StrCat(options_.min_password_length)}});
   }
   if (bytes > kMaxPasswordBytes) {
-    return AuthError(absl::StatusCode::kInvalidArgument,
+    co_return AuthError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"),
                      "PASSWORD_TOO_LONG", {{"max_bytes", absl::StrCat(kMaxPasswordBytes)}});
   }
-  return absl::OkStatus();
+  co_return co_await RunBlocking(dependencies_.pool, [breached = dependencies_.breached, login, copy = password.Copy()] {
+    return breached->Check(login, copy);
+  });
 }
 
 absl::StatusOr<UserContext> Accounts::RequireAdministrator(const rpc::CallContext& call) const {

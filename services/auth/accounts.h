@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/auth/audit_log.h"
+#include "services/auth/breached_passwords.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/sign_in_throttle.h"
@@ -22,6 +23,7 @@
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
 #include "services/common/runtime/awaitable.h"
+#include "services/common/runtime/executor.h"
 #include "services/common/storage/database.h"
 #include "services/common/time/clock.h"
 
@@ -47,6 +49,8 @@ class Accounts {
     RevocationLog* revocations = nullptr;
     const TokenVerifier* verifier = nullptr;
     SignIns* sign_ins = nullptr;
+    const BreachedPasswords* breached = nullptr;
+    BlockingPool* pool = nullptr;  // Where `breached` is looked up.
   };
 
   Accounts(Options options, Dependencies dependencies)
@@ -60,7 +64,7 @@ class Accounts {
                                // first answer.
   };
   // PERMISSION_DENIED `REGISTRATION_CLOSED`; ALREADY_EXISTS `LOGIN_TAKEN`; INVALID_ARGUMENT
-  // `LOGIN_INVALID`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, `DISPLAY_NAME_INVALID`; where
+  // `LOGIN_INVALID`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, `PASSWORD_BREACHED`, `DISPLAY_NAME_INVALID`; where
   // registration is closed, UNAUTHENTICATED for the token of `call` too.
   Awaitable<absl::StatusOr<User>> Register(const rpc::CallContext& call,
                                            const Registration& registration);
@@ -83,13 +87,19 @@ class Accounts {
   Awaitable<absl::Status> Delete(const rpc::CallContext& call, std::string_view id);
 
   // UNAUTHENTICATED `CREDENTIALS_INVALID`; RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`: a stolen access
-  // token is no way to guess the password.
+  // token is no way to guess the password; INVALID_ARGUMENT as in Register.
   Awaitable<absl::Status> ChangePassword(const rpc::CallContext& call, const Secret& current,
                                          const Secret& next);
 
+  // Gives a user who has lost his password a new one, revokes all his sessions, and lets him in at once if he had to
+  // pause. NOT_FOUND `USER_NOT_FOUND`; INVALID_ARGUMENT as in Register.
+  Awaitable<absl::Status> ResetPassword(const rpc::CallContext& call, std::string_view id, const Secret& next);
+
  private:
   static absl::Status ValidateNames(const Registration& registration);
-  absl::Status ValidatePassword(const Secret& password) const;
+  // Its length, and that attackers do not try it first.
+  Awaitable<absl::Status> ValidatePassword(const std::string& login, const Secret& password) const;
+  absl::StatusOr<Credentials> Find(std::string_view id);
   // Who creates users where registration is closed. The call is anonymous, so its token has not
   // been looked at yet.
   absl::StatusOr<UserContext> RequireAdministrator(const rpc::CallContext& call) const;

@@ -38,6 +38,7 @@ class AuthServer {
     TokenExchange::Options tokens;
     SignInThrottle::Options throttle;
     crypto::ScryptParameters scrypt;
+    std::string breached_passwords;  // A file for HashListFile; "" for none.
     std::vector<oidc::Provider> providers;  // In the order in which they are offered.
   };
 

@@ -114,8 +114,11 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
     entry.user = absl::StrCat("users/", credentials->user.id);
   }
   CO_ASSIGN_OR_RETURN(bool matches, co_await dependencies_.hasher->Verify(password, stored));
+  storage::Database::WriteFunction save = [&](storage::Connection& connection) {
+    return dependencies_.throttle->Save(connection, throttle_key, address);
+  };
   if (!matches || credentials->user.disabled) {
-    co_return co_await dependencies_.audit->Refuse(std::move(entry), CredentialsInvalid());
+    co_return co_await dependencies_.audit->Refuse(std::move(entry), CredentialsInvalid(), std::move(save));
   }
   dependencies_.throttle->Succeed(throttle_key, address);
 
@@ -135,6 +138,7 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
     if (stronger_hash.has_value()) {
       RETURN_IF_ERROR(users.SetPasswordHash(user, *stronger_hash));
     }
+    RETURN_IF_ERROR(dependencies_.throttle->Save(connection, throttle_key, address));
     return user;
   };
   co_return co_await Begin(call, std::move(entry),

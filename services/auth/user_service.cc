@@ -171,6 +171,14 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return Empty();
   }
 
+  Awaitable<absl::StatusOr<Empty>> OnResetPassword(const rpc::CallContext& call,
+                                                   const v1::ResetPasswordRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
+    const Secret next(request.new_password());
+    CO_RETURN_IF_ERROR(co_await accounts_->ResetPassword(call, id, next));
+    co_return Empty();
+  }
+
   const Edge edge_;
   Accounts* const accounts_;
 };
