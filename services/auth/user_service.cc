@@ -112,6 +112,12 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
                          response, std::bind_front(&UserServiceImpl::OnChangePassword, this));
   }
 
+  grpc::ServerUnaryReactor* ResetPassword(grpc::CallbackServerContext* context, const v1::ResetPasswordRequest* request,
+                                          Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ResetPassword", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnResetPassword, this));
+  }
+
  private:
   Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call,
                                                 const v1::GetUserRequest& request) {
