@@ -207,6 +207,16 @@ TEST_F(ConfigListsTest, ProvidersThatCannotWorkOrAreUnsafeAreRefused) {
   }
   EXPECT_THAT(OfProvider(absl::StrCat(kGood, R"(, "scopes": ["email profile"])")),
               ElementsAre(HasSubstr("[0].scopes: each item must be one scope")));
+  // Without addresses of its own, the gateway's must be one that providers may send browsers to.
+  const std::string file = Write("p.json", absl::StrCat(R"({"auth": {"providers": [{)", kGood, "}]}}"));
+  EXPECT_THAT(Violations({.file = file, .overrides = {"gateway.listen=0.0.0.0:80"}}),
+              ElementsAre(HasSubstr("[0].redirect_uris: must be set, or gateway.public_url")));
+  EXPECT_THAT(Violations({.file = file, .overrides = {"gateway.public_url=http://bulkhead.example"}}),
+              ElementsAre(HasSubstr("[0].redirect_uris: must be set, or gateway.public_url")));
+  EXPECT_THAT(LoadConfig({.file = file, .overrides = {"gateway.listen=0.0.0.0:80",
+                                                      "gateway.public_url=https://bulkhead.example"}}),
+              IsOk());
+  EXPECT_THAT(LoadConfig({.file = file}), IsOk());
 }
 
 TEST_F(ConfigListsTest, ClientsThatCannotWorkAreRefused) {
@@ -254,7 +264,8 @@ TEST_F(ConfigListsTest, SecretsPastedIntoElementsAreQuotedNowhere) {
 TEST_F(ConfigListsTest, InsecureProvidersAndAddressesAreRefusedInProduction) {
   const std::string file =
       Write("prod.json", R"({"sealing_key": "env:KEY", "gateway": {"public_url": "http://bulkhead.example"},
- "auth": {"providers": [{"id": "a", "issuer": "http://a.example", "client_id": "c", "allow_insecure_http": true}]}})");
+ "auth": {"providers": [{"id": "a", "issuer": "http://a.example", "client_id": "c", "allow_insecure_http": true,
+  "redirect_uris": ["https://bulkhead.example/back"]}]}})");
   const auto both = ElementsAre("auth.providers[0].allow_insecure_http: must not be true in production (prod.json:2)",
                                 "gateway.public_url: must be https in production (prod.json:1)");
   EXPECT_THAT(Violations({.file = file, .overrides = {"environment=production"}}), both);

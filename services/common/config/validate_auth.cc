@@ -70,6 +70,12 @@ void CheckIssuer(const std::string& path, const common::v1::OpenIdProvider& prov
   }
 }
 
+// Whether the gateway has an address of its own that IsRedirectUri accepts.
+bool HasCallback(const common::v1::GatewayConfig& gateway) {
+  return gateway.has_public_url() ? IsRedirectUri(gateway.public_url())
+                                  : IsLoopback(HostOfAddress(gateway.listen()).value_or(""));
+}
+
 }  // namespace
 
 void CheckProviders(const common::v1::PlatformConfig& config, VerdictBuilder& verdict) {
@@ -91,6 +97,9 @@ void CheckProviders(const common::v1::PlatformConfig& config, VerdictBuilder& ve
     if (!absl::c_all_of(provider.redirect_uris(), IsRedirectUri)) {
       verdict.Wrong(absl::StrCat(path, ".redirect_uris"),
                     "each item must be an https address, or an http one of this machine, without a fragment");
+    } else if (provider.redirect_uris().empty() && !HasCallback(config.gateway())) {
+      verdict.Wrong(absl::StrCat(path, ".redirect_uris"),
+                    "must be set, or gateway.public_url to an https address: providers send browsers nowhere else");
     }
   }
 }
