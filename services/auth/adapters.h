@@ -8,6 +8,7 @@
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/key_store.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
 #include "services/auth/sign_ins.h"
@@ -22,10 +23,11 @@ namespace bulkhead::auth {
 struct Edge {
   rpc::ServerDependencies calls;
   SignIns* sign_ins = nullptr;
+  oidc::ProviderSignIns* providers = nullptr;
 };
 
 std::unique_ptr<grpc::Service> NewUserService(Edge edge, Accounts* accounts);
-std::unique_ptr<grpc::Service> NewSessionService(Edge edge);
+std::unique_ptr<grpc::Service> NewSessionService(Edge edge, TokenExchange* exchange);
 std::unique_ptr<grpc::Service> NewTokenService(Edge edge, TokenExchange* exchange, KeyStore* keys);
 std::unique_ptr<grpc::Service> NewRoleService(Edge edge, Roles* roles);
 std::unique_ptr<grpc::Service> NewRevocationService(Edge edge, RevocationLog* log, Clock* real_clock);

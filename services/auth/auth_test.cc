@@ -14,13 +14,13 @@
 #include "gtest/gtest.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
-#include "services/auth/breached_passwords.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/role_store.h"
 #include "services/auth/roles.h"
 #include "services/auth/schema.h"
+#include "services/auth/session_store.h"
 #include "services/auth/sign_in_throttle.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
@@ -61,7 +61,6 @@ class AuthTest : public ::testing::Test {
                          storage::Database::Open({.path = "", .migrations = Migrations()}));
     ASSERT_OK_AND_ASSIGN(sealer_, crypto::Sealer::Create(crypto::RandomSecret(32)));
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
-    ASSERT_OK_AND_ASSIGN(breached_, BreachedPasswords::Open(""));
     ASSERT_OK_AND_ASSIGN(revocations_, RevocationLog::Open(kOverlap, database_.get(), &clock_));
     ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open(kOverlap, KeyDependencies()));
     ASSERT_OK_AND_ASSIGN(verifier_,
@@ -115,9 +114,7 @@ class AuthTest : public ::testing::Test {
                                                                   .audit = audit_.get(),
                                                                   .revocations = revocations_.get(),
                                                                   .verifier = verifier_.get(),
-                                                                  .sign_ins = sign_ins_.get(),
-                                                                  .breached = breached_.get(),
-                                                                  .pool = pool_.get()});
+                                                                  .sign_ins = sign_ins_.get()});
   }
 
   template <typename T>
@@ -215,7 +212,6 @@ class AuthTest : public ::testing::Test {
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<TokenIssuer> issuer_;
   std::unique_ptr<PasswordHasher> hasher_;
-  std::unique_ptr<BreachedPasswords> breached_;
   SignInThrottle throttle_{SignInThrottle::Options{}, &clock_};
   std::unique_ptr<SignIns> sign_ins_;
   std::unique_ptr<Accounts> accounts_;
@@ -382,7 +378,7 @@ TEST_F(AuthTest, ExchangeIsRefusedForOthersRunsLongLivesUsersAndDeadSessions) {
   EXPECT_THAT(Exchange(agent, *agent.token, ada.id, absl::Hours(1)),
               HasReason("TOKEN_CLAIM_INVALID"));
   EXPECT_THAT(Exchange(user, token, ada.id, absl::Hours(1)), HasReason("SERVICE_ONLY"));
-  ASSERT_OK(Run(sign_ins_->RevokeAll(user, /*keep_current=*/false)));
+  ASSERT_OK(Run(sign_ins_->RevokeAll(user, user.user->user(), /*keep_current=*/false)));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::Hours(1)), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(exchange_->Introspect(token),
               bulkhead::testing::IsOkAndHolds(::testing::Eq(std::nullopt)));
@@ -468,9 +464,15 @@ TEST_F(AuthTest, NothingIsDecidedWithoutARecord) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   Sql("UPDATE audit_head SET sealed = x'00'");
   EXPECT_THAT(SignIn("ada"), HasReason(absl::StatusCode::kDataLoss, "AUDIT_LOG_DAMAGED"));
-  ASSERT_OK_AND_ASSIGN(
-      std::vector<Session> sessions,
-      sign_ins_->List(ada.id, absl::InfiniteFuture(), /*before_id=*/"", /*limit=*/10));
+  std::vector<Session> sessions;
+  ASSERT_OK(database_->Read([&](storage::Connection& connection) {
+    absl::StatusOr<std::vector<Session>> found =
+        SessionStore(connection).For(ada.id).List(absl::InfiniteFuture(), /*before_id=*/"", /*limit=*/10);
+    if (found.ok()) {
+      sessions = *std::move(found);
+    }
+    return found.status();
+  }));
   EXPECT_THAT(sessions, IsEmpty());
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "bulkhead/auth/v1/session_service.grpc.pb.h"
 #include "bulkhead/auth/v1/session_service.pb.h"
@@ -17,7 +18,9 @@
 #include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/sign_ins.h"
+#include "services/auth/token_exchange.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/status/macros.h"
 #include "services/common/time/proto_time.h"
@@ -73,9 +76,17 @@ Position ParsePosition(std::string_view text) {
   return position;
 }
 
+// The id of the user whose sessions are meant.
+absl::StatusOr<std::string> UserOf(const rpc::CallContext& call, std::string_view parent) {
+  if (parent.empty()) {
+    return call.user->user();
+  }
+  return ParseName("users", parent);
+}
+
 class SessionServiceImpl final : public v1::SessionService::CallbackService {
  public:
-  explicit SessionServiceImpl(Edge edge) : edge_(edge), sign_ins_(edge.sign_ins) {}
+  SessionServiceImpl(Edge edge, TokenExchange* exchange) : edge_(edge), sign_ins_(edge.sign_ins), exchange_(exchange) {}
 
   grpc::ServerUnaryReactor* SignIn(grpc::CallbackServerContext* context, const v1::SignInRequest* request,
                                    v1::Tokens* response) override {
@@ -87,6 +98,12 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
                                            const v1::RefreshSessionRequest* request, v1::Tokens* response) override {
     return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RefreshSession", context, request, response,
                            std::bind_front(&SessionServiceImpl::OnRefreshSession, this));
+  }
+
+  grpc::ServerUnaryReactor* RevokeToken(grpc::CallbackServerContext* context, const v1::RevokeTokenRequest* request,
+                                        Empty* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RevokeToken", context, request, response,
+                           std::bind_front(&SessionServiceImpl::OnRevokeToken, this));
   }
 
   grpc::ServerUnaryReactor* ListSessions(grpc::CallbackServerContext* context, const v1::ListSessionsRequest* request,
@@ -105,6 +122,12 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
                                               const v1::RevokeAllSessionsRequest* request, Empty* response) override {
     return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeAllSessions", context, request, response,
                          std::bind_front(&SessionServiceImpl::OnRevokeAllSessions, this));
+  }
+
+  grpc::ServerUnaryReactor* ListProviders(grpc::CallbackServerContext* context, const v1::ListProvidersRequest* request,
+                                          v1::ListProvidersResponse* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/ListProviders", context, request, response,
+                           std::bind_front(&SessionServiceImpl::OnListProviders, this));
   }
 
   grpc::ServerUnaryReactor* BeginProviderSignIn(grpc::CallbackServerContext* context,
@@ -136,14 +159,21 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return ToProto(signed_in);
   }
 
+  Awaitable<absl::StatusOr<Empty>> OnRevokeToken(const rpc::CallContext& call, const v1::RevokeTokenRequest& request) {
+    const RawToken token(request.token());
+    CO_RETURN_IF_ERROR(co_await exchange_->Revoke(call, token));
+    co_return Empty();
+  }
+
   Awaitable<absl::StatusOr<v1::ListSessionsResponse>> OnListSessions(const rpc::CallContext& call,
                                                                      const v1::ListSessionsRequest& request) {
-    const std::string page_of = absl::StrCat("ListSessions ", call.user->user());
+    CO_ASSIGN_OR_RETURN(const std::string user, UserOf(call, request.parent()));
+    const std::string page_of = absl::StrCat("ListSessions ", user);
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string text, DecodePageToken(page_of, request.page_token()));
     const Position after = ParsePosition(text);
     CO_ASSIGN_OR_RETURN(std::vector<Session> sessions,
-                        sign_ins_->List(call.user->user(), after.created_at, after.id, size));
+                        co_await sign_ins_->List(call, user, after.created_at, after.id, size));
     v1::ListSessionsResponse response;
     for (const Session& session : sessions) {
       *response.add_sessions() = ToProto(session);
@@ -165,26 +195,52 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
 
   Awaitable<absl::StatusOr<Empty>> OnRevokeAllSessions(const rpc::CallContext& call,
                                                        const v1::RevokeAllSessionsRequest& request) {
-    CO_RETURN_IF_ERROR(co_await sign_ins_->RevokeAll(call, request.keep_current()));
+    CO_ASSIGN_OR_RETURN(const std::string user, UserOf(call, request.parent()));
+    CO_RETURN_IF_ERROR(co_await sign_ins_->RevokeAll(call, user, request.keep_current()));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
-      const rpc::CallContext&, const v1::BeginProviderSignInRequest&) {
-    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/BeginProviderSignIn");
+  Awaitable<absl::StatusOr<v1::ListProvidersResponse>> OnListProviders(const rpc::CallContext&,
+                                                                       const v1::ListProvidersRequest&) {
+    v1::ListProvidersResponse response;
+    for (const oidc::Provider* each : edge_.providers->List()) {
+      v1::Provider* provider = response.add_providers();
+      provider->set_name(absl::StrCat("providers/", each->id));
+      provider->set_display_name(each->display_name);
+    }
+    co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext&,
-                                                                 const v1::CompleteProviderSignInRequest&) {
-    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/CompleteProviderSignIn");
+  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
+      const rpc::CallContext& call, const v1::BeginProviderSignInRequest& request) {
+    const oidc::ProviderSignIns::Beginning beginning{
+        .provider = std::string(absl::StripPrefix(request.provider(), "providers/")),
+        .redirect_uri = request.redirect_uri(),
+        .link = request.link(),
+        .device = request.device()};
+    CO_ASSIGN_OR_RETURN(oidc::ProviderSignIns::Begun begun, co_await edge_.providers->Begin(call, beginning));
+    v1::BeginProviderSignInResponse response;
+    response.set_authorization_uri(begun.authorization_uri);
+    response.set_state(begun.state.Reveal());
+    co_return response;
+  }
+
+  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext& call,
+                                                                 const v1::CompleteProviderSignInRequest& request) {
+    const Secret state(request.state());
+    CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await edge_.providers->Complete(call, request.redirect_query(), state));
+    co_return ToProto(signed_in);
   }
 
   const Edge edge_;
   SignIns* const sign_ins_;
+  TokenExchange* const exchange_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewSessionService(Edge edge) { return std::make_unique<SessionServiceImpl>(edge); }
+std::unique_ptr<grpc::Service> NewSessionService(Edge edge, TokenExchange* exchange) {
+  return std::make_unique<SessionServiceImpl>(edge, exchange);
+}
 
 }  // namespace bulkhead::auth

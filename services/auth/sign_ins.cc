@@ -218,52 +218,139 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::Refresh(const rpc::CallContext& cal
                      .user = std::move(user)};
 }
 
-absl::StatusOr<std::vector<Session>> SignIns::List(std::string_view user, absl::Time before, std::string_view before_id,
-                                                   int limit) {
+Awaitable<absl::StatusOr<std::vector<Session>>> SignIns::List(const rpc::CallContext& call, std::string_view user,
+                                                              absl::Time before, std::string_view before_id,
+                                                              int limit) {
   std::vector<Session> sessions;
-  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+  absl::Status read = dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(RequireSessionsOf(connection, call, user, "session:all:read"));
     ASSIGN_OR_RETURN(sessions, SessionStore(connection).For(user).List(before, before_id, limit));
     return absl::OkStatus();
-  }));
-  return sessions;
+  });
+  if (user != call.user->user()) {
+    // Where and when somebody else signs in is told to nobody without a trace.
+    AuditEntry entry = AuditLog::Describe(call, "session.list", absl::StrCat("users/", user, "/sessions/-"));
+    entry.user = absl::StrCat("users/", user);
+    if (AuditLog::IsRefusal(read)) {
+      co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(read));
+    }
+    CO_RETURN_IF_ERROR(co_await dependencies_.audit->Record(std::move(entry)));
+  }
+  CO_RETURN_IF_ERROR(read);
+  co_return sessions;
 }
 
 Awaitable<absl::Status> SignIns::Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session) {
   const std::string name = SessionName(user, session);
   AuditEntry entry = AuditLog::Describe(call, "session.revoke", name);
+  entry.user = absl::StrCat("users/", user);
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
-    // The caller's own sessions only: another user's is not found.
-    UserSessions own = SessionStore(connection).For(call.user->user());
     std::optional<Session> found;
-    if (user == call.user->user()) {
-      ASSIGN_OR_RETURN(found, own.Find(session));
+    if (RequireSessionsOf(connection, call, user, "session:all:revoke").ok()) {
+      ASSIGN_OR_RETURN(found, SessionStore(connection).For(user).Find(session));
     }
     if (!found.has_value()) {
       return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "SESSION_NOT_FOUND",
                        {{"session", name}});
     }
-    RETURN_IF_ERROR(own.Revoke(session, "SESSION_REVOKED", *dependencies_.revocations));
+    RETURN_IF_ERROR(End(connection, *found, "SESSION_REVOKED"));
     return dependencies_.audit->Append(connection, entry);
   };
   absl::Status revoked = co_await dependencies_.database->Write(std::move(write));
-  if (ReasonOf(revoked) == "SESSION_NOT_FOUND") {
+  if (AuditLog::IsRefusal(revoked)) {
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(revoked));
   }
   co_return revoked;
 }
 
-Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, bool keep_current) {
-  const AuditEntry entry =
-      AuditLog::Describe(call, "session.revoke_all", absl::StrCat(call.user->user_name(), "/sessions/-"));
+Awaitable<absl::Status> SignIns::RevokeAll(const rpc::CallContext& call, std::string_view user, bool keep_current) {
+  AuditEntry entry = AuditLog::Describe(call, "session.revoke_all", absl::StrCat("users/", user, "/sessions/-"));
+  entry.user = absl::StrCat("users/", user);
+  const std::string keep = keep_current && user == call.user->user() ? call.user->session() : "";
   storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
-    RETURN_IF_ERROR(SessionStore(connection)
-                        .For(call.user->user())
-                        .RevokeAll(keep_current ? call.user->session() : "", "SESSION_REVOKED",
-                                   *dependencies_.revocations));
+    RETURN_IF_ERROR(RequireSessionsOf(connection, call, user, "session:all:revoke"));
+    RETURN_IF_ERROR(SessionStore(connection).For(user).RevokeAll(keep, "SESSION_REVOKED", *dependencies_.revocations));
+    return dependencies_.audit->Append(connection, entry);
+  };
+  absl::Status revoked = co_await dependencies_.database->Write(std::move(write));
+  if (AuditLog::IsRefusal(revoked)) {
+    co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(revoked));
+  }
+  co_return revoked;
+}
+
+Awaitable<absl::Status> SignIns::RevokeByToken(const rpc::CallContext& call, std::string_view user,
+                                               std::string_view session, std::string_view kind) {
+  AuditEntry entry = AuditLog::Describe(call, "session.revoke", SessionName(user, session));
+  entry.user = absl::StrCat("users/", user);
+  entry.details = {{"token", std::string(kind)}};
+  storage::Database::WriteFunction write = [&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(std::optional<Session> found, SessionStore(connection).For(user).Find(session));
+    if (!found.has_value() || found->revoked_at.has_value()) {
+      return absl::OkStatus();  // It has ended: nothing is decided.
+    }
+    RETURN_IF_ERROR(End(connection, *found, "SESSION_REVOKED"));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
 }
+
+absl::StatusOr<std::optional<Session>> SignIns::FindByRefreshToken(const Secret& refresh_token) {
+  std::optional<Session> session;
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token,
+                     SessionStore(connection).FindRefreshTokenAcrossUsers(crypto::Sha256(refresh_token.Reveal())));
+    if (token.has_value()) {
+      session = std::move(token->session);
+    }
+    return absl::OkStatus();
+  }));
+  return session;
+}
+
+absl::StatusOr<std::optional<SignIns::Refreshable>> SignIns::CheckRefreshToken(const Secret& refresh_token) {
+  std::optional<Refreshable> good;
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(std::optional<SessionStore::RefreshToken> token,
+                     SessionStore(connection).FindRefreshTokenAcrossUsers(crypto::Sha256(refresh_token.Reveal())));
+    if (!token.has_value() || token->used || token->session.revoked_at.has_value() || HasEnded(token->session)) {
+      return absl::OkStatus();
+    }
+    const absl::StatusOr<Credentials> credentials = UserStore(connection).Get(token->session.user);
+    if (credentials.ok() && !credentials->user.disabled) {
+      good = Refreshable{.session = std::move(token->session), .expires_at = {}};
+      good->expires_at = EndOf(good->session);
+    }
+    return absl::OkStatus();
+  }));
+  return good;
+}
+
+absl::Status SignIns::RequireSessionsOf(storage::Connection& connection, const rpc::CallContext& call,
+                                        std::string_view user, std::string_view permission) {
+  if (user == call.user->user()) {
+    return absl::OkStatus();
+  }
+  if (call.user->Require(permission).ok()) {
+    const absl::Status found = UserStore(connection).Get(user).status();
+    if (!AuditLog::IsRefusal(found)) {
+      return found;  // OK, or a failure that is no answer.
+    }
+  }
+  // Whether there is such a user is not told to others.
+  const std::string name = absl::StrCat("users/", user);
+  return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "USER_NOT_FOUND", {{"user", name}});
+}
+
+absl::Status SignIns::End(storage::Connection& connection, const Session& session, std::string_view reason) {
+  return SessionStore(connection).For(session.user).Revoke(session.id, reason, *dependencies_.revocations);
+}
+
+absl::Time SignIns::EndOf(const Session& session) const {
+  return std::min(session.expires_at, session.refreshed_at + options_.session_idle_lifetime);
+}
+
+bool SignIns::HasEnded(const Session& session) const { return dependencies_.clock->Now() >= EndOf(session); }
 
 absl::Status SignIns::CheckLive(std::string_view user, std::string_view session) {
   return dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
@@ -318,18 +405,15 @@ absl::StatusOr<SignIns::Refreshed> SignIns::RefreshInTransaction(storage::Connec
 // (RFC 9700 section 4.14).
 absl::Status SignIns::RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token) {
   const Session& session = token.session;
-  const absl::Time now = dependencies_.clock->Now();
   if (token.used) {
-    RETURN_IF_ERROR(SessionStore(connection)
-                        .For(session.user)
-                        .Revoke(session.id, "REFRESH_TOKEN_REUSED", *dependencies_.revocations));
+    RETURN_IF_ERROR(End(connection, session, "REFRESH_TOKEN_REUSED"));
     return Unauthenticated("the refresh token was used before: the session is revoked, sign in again",
                            "REFRESH_TOKEN_REUSED");
   }
   if (session.revoked_at.has_value()) {
     return SessionRevoked();
   }
-  if (now >= session.expires_at || now >= session.refreshed_at + options_.session_idle_lifetime) {
+  if (HasEnded(session)) {
     return Unauthenticated("the session has ended: sign in again", "SESSION_EXPIRED");
   }
   return absl::OkStatus();

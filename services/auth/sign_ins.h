@@ -91,15 +91,30 @@ class SignIns {
   // `SESSION_EXPIRED`, `SESSION_REVOKED`.
   Awaitable<absl::StatusOr<SignedIn>> Refresh(const rpc::CallContext& call, const Secret& refresh_token);
 
-  // The caller's sessions; see UserSessions::List.
-  absl::StatusOr<std::vector<Session>> List(std::string_view user, absl::Time before, std::string_view before_id,
-                                            int limit);
+  // A user's sessions, see UserSessions::List: the caller's, or another's for one who may `session:all:read`. NOT_FOUND
+  // `USER_NOT_FOUND`.
+  Awaitable<absl::StatusOr<std::vector<Session>>> List(const rpc::CallContext& call, std::string_view user,
+                                                       absl::Time before, std::string_view before_id, int limit);
 
-  // NOT_FOUND `SESSION_NOT_FOUND`, also for another user's.
+  // The caller's own, or another's for one who may `session:all:revoke`. NOT_FOUND `SESSION_NOT_FOUND`, also for
+  // another's.
   Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view user, std::string_view session);
 
-  // All of the caller's, or all but the one that asks.
-  Awaitable<absl::Status> RevokeAll(const rpc::CallContext& call, bool keep_current);
+  // All of a user's; of his own, all but the one that asks when `keep_current`. NOT_FOUND `USER_NOT_FOUND`.
+  Awaitable<absl::Status> RevokeAll(const rpc::CallContext& call, std::string_view user, bool keep_current);
+
+  // Ends a session for one who holds nothing but a token of it: `kind` ("access", "refresh") is recorded.
+  Awaitable<absl::Status> RevokeByToken(const rpc::CallContext& call, std::string_view user, std::string_view session,
+                                        std::string_view kind);
+
+  // The session that a refresh token belongs to, whatever it is worth; nullopt when it is not known.
+  absl::StatusOr<std::optional<Session>> FindByRefreshToken(const Secret& refresh_token);
+  // The same when the token is good for a refresh now, with its end; nullopt when it is not.
+  struct Refreshable {
+    Session session;
+    absl::Time expires_at;
+  };
+  absl::StatusOr<std::optional<Refreshable>> CheckRefreshToken(const Secret& refresh_token);
 
   // UNAUTHENTICATED `SESSION_REVOKED` when the session was revoked or its user disabled or deleted.
   // An access token outlives its session's end by minutes; where that is too long, ask here.
@@ -117,6 +132,14 @@ class SignIns {
   absl::StatusOr<Refreshed> RefreshInTransaction(storage::Connection& connection, AuditEntry entry,
                                                  std::string_view old_hash, std::string_view new_hash);
   absl::Status RefuseRefresh(storage::Connection& connection, const SessionStore::RefreshToken& token);
+  // OK for the sessions of the caller, and for those of another user with `permission`; NOT_FOUND `USER_NOT_FOUND`.
+  static absl::Status RequireSessionsOf(storage::Connection& connection, const rpc::CallContext& call,
+                                        std::string_view user, std::string_view permission);
+  // Marks it as revoked: the one place where a single session ends before its time.
+  absl::Status End(storage::Connection& connection, const Session& session, std::string_view reason);
+  // When it ends if it is not refreshed.
+  absl::Time EndOf(const Session& session) const;
+  bool HasEnded(const Session& session) const;
   // BeginFor under an entry that may know more.
   Awaitable<absl::StatusOr<SignedIn>> Begin(const rpc::CallContext& call, AuditEntry entry, Beginning beginning,
                                             Authenticate authenticate);

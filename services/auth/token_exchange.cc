@@ -105,20 +105,53 @@ Awaitable<absl::StatusOr<IssuedToken>> TokenExchange::IssueForService(const rpc:
   co_return dependencies_.issuer->Issue(std::move(claims), options_.service_token_lifetime);
 }
 
-absl::StatusOr<std::optional<TokenClaims>> TokenExchange::Introspect(const RawToken& token) {
+absl::StatusOr<std::optional<TokenExchange::Introspection>> TokenExchange::Introspect(const RawToken& token) {
   absl::StatusOr<VerifiedToken> verified = dependencies_.verifier->Verify(token);
   if (!verified.ok()) {
-    return std::nullopt;
+    return IntrospectRefreshToken(token);
   }
   const TokenClaims& claims = verified->claims();
   if (!claims.session.empty()) {
     absl::Status live = dependencies_.sign_ins->CheckLive(claims.subject, claims.session);
-    if (ReasonOf(live) == "SESSION_REVOKED") {
+    if (live.code() == absl::StatusCode::kUnauthenticated) {
       return std::nullopt;
     }
     RETURN_IF_ERROR(live);
   }
-  return claims;
+  return Introspection{.claims = claims};
+}
+
+absl::StatusOr<std::optional<TokenExchange::Introspection>> TokenExchange::IntrospectRefreshToken(
+    const RawToken& token) {
+  ASSIGN_OR_RETURN(std::optional<SignIns::Refreshable> good,
+                   dependencies_.sign_ins->CheckRefreshToken(Secret(std::string(token.Reveal()))));
+  if (!good.has_value()) {
+    return std::nullopt;
+  }
+  Introspection refresh{.claims = {}, .refresh = true};
+  refresh.claims.subject = good->session.user;
+  refresh.claims.session = good->session.id;
+  refresh.claims.expires_at = good->expires_at;
+  return refresh;
+}
+
+Awaitable<absl::Status> TokenExchange::Revoke(const rpc::CallContext& call, const RawToken& token) {
+  absl::StatusOr<VerifiedToken> verified = dependencies_.verifier->Verify(token);
+  if (verified.ok()) {
+    const TokenClaims& claims = verified->claims();
+    if (claims.session.empty() || !claims.run.empty()) {
+      co_return AuthError(absl::StatusCode::kInvalidArgument,
+                          "the token of a run ends with its run or its session, and that of a service by itself",
+                          "TOKEN_NOT_REVOCABLE");
+    }
+    co_return co_await dependencies_.sign_ins->RevokeByToken(call, claims.subject, claims.session, "access");
+  }
+  CO_ASSIGN_OR_RETURN(std::optional<Session> session,
+                      dependencies_.sign_ins->FindByRefreshToken(Secret(std::string(token.Reveal()))));
+  if (!session.has_value()) {
+    co_return absl::OkStatus();
+  }
+  co_return co_await dependencies_.sign_ins->RevokeByToken(call, session->user, session->id, "refresh");
 }
 
 }  // namespace bulkhead::auth

@@ -58,21 +58,28 @@ class TokenExchange {
   // UNAUTHENTICATED with a `TOKEN_...` reason or `SESSION_REVOKED`; PERMISSION_DENIED
   // `SERVICE_ONLY`; NOT_FOUND `RESOURCE_NOT_FOUND` for a run that is not the subject's;
   // INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`.
-  Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call,
-                                                  const Request& request);
+  Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call, const Request& request);
 
   // UNAUTHENTICATED `SERVICE_CREDENTIALS_INVALID`, after the same work for an unknown service.
-  Awaitable<absl::StatusOr<IssuedToken>> IssueForService(const rpc::CallContext& call,
-                                                         std::string_view service,
+  Awaitable<absl::StatusOr<IssuedToken>> IssueForService(const rpc::CallContext& call, std::string_view service,
                                                          const Secret& secret);
 
-  // The claims of a token that is good now; nullopt when it is not. An error only when that cannot
+  // What a token is worth now.
+  struct Introspection {
+    TokenClaims claims;  // Of a refresh token: subject, session and end.
+    bool refresh = false;
+  };
+  // Of an access or a refresh token, which is not used up; nullopt when it is not good. An error only when that cannot
   // be told.
-  absl::StatusOr<std::optional<TokenClaims>> Introspect(const RawToken& token);
+  absl::StatusOr<std::optional<Introspection>> Introspect(const RawToken& token);
+
+  // Ends the session of an access or refresh token. OK, and nothing, for what is no valid token (RFC 7009 section 2.2).
+  // INVALID_ARGUMENT `TOKEN_NOT_REVOCABLE` for the token of a run or a service.
+  Awaitable<absl::Status> Revoke(const rpc::CallContext& call, const RawToken& token);
 
  private:
-  absl::StatusOr<IssuedToken> TryExchange(const rpc::CallContext& call, const Request& request,
-                                          AuditEntry& entry);
+  absl::StatusOr<IssuedToken> TryExchange(const rpc::CallContext& call, const Request& request, AuditEntry& entry);
+  absl::StatusOr<std::optional<Introspection>> IntrospectRefreshToken(const RawToken& token);
 
   const Options options_;
   const Dependencies dependencies_;

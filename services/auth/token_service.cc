@@ -60,19 +60,30 @@ v1::KeySet ToProto(const std::vector<KeyStore::Key>& keys) {
   return set;
 }
 
-v1::IntrospectTokenResponse ToProto(const TokenClaims& claims) {
+v1::IntrospectTokenResponse ToProto(const TokenExchange::Introspection& token) {
+  const TokenClaims& claims = token.claims;
   v1::IntrospectTokenResponse response;
   response.set_active(true);
-  const std::string user = absl::StrCat("users/", claims.subject);
-  response.set_user(user);
-  if (!claims.session.empty()) {
+  response.set_kind(token.refresh ? v1::TOKEN_KIND_REFRESH : v1::TOKEN_KIND_ACCESS);
+  if (claims.session.empty()) {
+    response.set_service(claims.subject);
+  } else {
+    const std::string user = absl::StrCat("users/", claims.subject);
+    response.set_user(user);
     response.set_session(absl::StrCat(user, "/sessions/", claims.session));
-  }
-  if (!claims.run.empty()) {
-    response.set_run(absl::StrCat(user, "/runs/", claims.run));
+    if (!claims.run.empty()) {
+      response.set_run(absl::StrCat(user, "/runs/", claims.run));
+    }
   }
   response.mutable_permissions()->Assign(claims.permissions.begin(), claims.permissions.end());
+  response.set_actor(claims.actor);
+  response.set_token_id(claims.token_id);
+  response.set_issuer(claims.issuer);
+  response.set_audience(claims.audience);
   SetTimestamp(claims.expires_at, response.mutable_expire_time());
+  if (!token.refresh) {
+    SetTimestamp(claims.issued_at, response.mutable_issue_time());
+  }
   return response;
 }
 
@@ -162,11 +173,11 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(
-      const rpc::CallContext&, const v1::IntrospectTokenRequest& request) {
-    CO_ASSIGN_OR_RETURN(std::optional<TokenClaims> claims,
+  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(const rpc::CallContext&,
+                                                                           const v1::IntrospectTokenRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::optional<TokenExchange::Introspection> token,
                         exchange_->Introspect(RawToken(request.token())));
-    co_return claims.has_value() ? ToProto(*claims) : v1::IntrospectTokenResponse();
+    co_return token.has_value() ? ToProto(*token) : v1::IntrospectTokenResponse();
   }
 
   Awaitable<absl::StatusOr<v1::KeySet>> OnRotateKeys(const rpc::CallContext& call,
