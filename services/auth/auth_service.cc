@@ -14,6 +14,7 @@
 #include "services/auth/accounts.h"
 #include "services/auth/adapters.h"
 #include "services/auth/audit_log.h"
+#include "services/auth/breached_passwords.h"
 #include "services/auth/errors.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
@@ -87,6 +88,7 @@ struct AuthServer::State {
   std::unique_ptr<TokenIssuer> issuer;
   std::unique_ptr<PasswordHasher> hasher;
   std::unique_ptr<SignInThrottle> throttle;
+  std::unique_ptr<BreachedPasswords> breached;
   std::unique_ptr<SignIns> sign_ins;
   std::unique_ptr<Accounts> accounts;
   std::unique_ptr<TokenExchange> exchange;
@@ -125,6 +127,8 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                 clock, ids);
   state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);
   state->throttle = std::make_unique<SignInThrottle>(options.throttle, clock);
+  RETURN_IF_ERROR(state->throttle->Restore(*database));
+  ASSIGN_OR_RETURN(state->breached, BreachedPasswords::Open(options.breached_passwords));
   state->sign_ins = std::make_unique<SignIns>(
       options.sessions, SignIns::Dependencies{.database = database,
                                               .clock = clock,
@@ -143,7 +147,9 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                .audit = audit,
                                                .revocations = revocations,
                                                .verifier = state->verifier.get(),
-                                               .sign_ins = state->sign_ins.get()});
+                                               .sign_ins = state->sign_ins.get(),
+                                               .breached = state->breached.get(),
+                                               .pool = dependencies.blocking});
   state->exchange = std::make_unique<TokenExchange>(
       std::move(options.tokens), TokenExchange::Dependencies{.clock = clock,
                                                              .verifier = state->verifier.get(),

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
+#include "services/auth/breached_passwords.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/revocation_log.h"
@@ -61,6 +62,7 @@ class AuthTest : public ::testing::Test {
                          storage::Database::Open({.path = "", .migrations = Migrations()}));
     ASSERT_OK_AND_ASSIGN(sealer_, crypto::Sealer::Create(crypto::RandomSecret(32)));
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
+    ASSERT_OK_AND_ASSIGN(breached_, BreachedPasswords::Open(""));
     ASSERT_OK_AND_ASSIGN(revocations_, RevocationLog::Open(kOverlap, database_.get(), &clock_));
     ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open(kOverlap, KeyDependencies()));
     ASSERT_OK_AND_ASSIGN(verifier_,
@@ -114,7 +116,9 @@ class AuthTest : public ::testing::Test {
                                                                   .audit = audit_.get(),
                                                                   .revocations = revocations_.get(),
                                                                   .verifier = verifier_.get(),
-                                                                  .sign_ins = sign_ins_.get()});
+                                                                  .sign_ins = sign_ins_.get(),
+                                                                  .breached = breached_.get(),
+                                                                  .pool = pool_.get()});
   }
 
   template <typename T>
@@ -212,6 +216,7 @@ class AuthTest : public ::testing::Test {
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<TokenIssuer> issuer_;
   std::unique_ptr<PasswordHasher> hasher_;
+  std::unique_ptr<BreachedPasswords> breached_;
   SignInThrottle throttle_{SignInThrottle::Options{}, &clock_};
   std::unique_ptr<SignIns> sign_ins_;
   std::unique_ptr<Accounts> accounts_;
