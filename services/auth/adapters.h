@@ -8,6 +8,7 @@
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/key_store.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
 #include "services/auth/sign_ins.h"
@@ -22,6 +23,7 @@ namespace bulkhead::auth {
 struct Edge {
   rpc::ServerDependencies calls;
   SignIns* sign_ins = nullptr;
+  oidc::ProviderSignIns* providers = nullptr;
 };
 
 std::unique_ptr<grpc::Service> NewUserService(Edge edge, Accounts* accounts);

@@ -17,6 +17,7 @@
 #include "services/auth/breached_passwords.h"
 #include "services/auth/errors.h"
 #include "services/auth/key_store.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
@@ -93,12 +94,14 @@ struct AuthServer::State {
   std::unique_ptr<Accounts> accounts;
   std::unique_ptr<TokenExchange> exchange;
   std::unique_ptr<Roles> roles;
+  std::unique_ptr<oidc::ProviderSignIns> providers;
   std::vector<std::unique_ptr<grpc::Service>> services;
 };
 
 absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                                Dependencies dependencies) {
   RETURN_IF_ERROR(Validate(options));
+  const std::string admin_login = options.accounts.admin_login;
   auto state = std::make_unique<State>();
   ASSIGN_OR_RETURN(
       state->database,
@@ -158,7 +161,19 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                              .audit = audit});
   state->roles = std::make_unique<Roles>(database, audit);
 
-  Edge edge{.calls = dependencies.rpc, .sign_ins = state->sign_ins.get()};
+  ASSIGN_OR_RETURN(state->providers,
+                   oidc::ProviderSignIns::Create({.reserved_login = admin_login}, std::move(options.providers),
+                                                 {.database = database,
+                                                  .clock = clock,
+                                                  .ids = ids,
+                                                  .sealer = dependencies.sealer,
+                                                  .executor = dependencies.rpc.executor,
+                                                  .audit = audit,
+                                                  .verifier = state->verifier.get(),
+                                                  .sign_ins = state->sign_ins.get()}));
+
+  Edge edge{
+      .calls = dependencies.rpc, .sign_ins = state->sign_ins.get(), .providers = state->providers.get()};
   edge.calls.verifier = state->verifier.get();
   edge.calls.key_refresher = nullptr;
   edge.calls.revocations = &revocations->set();

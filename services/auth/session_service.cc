@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "bulkhead/auth/v1/session_service.grpc.pb.h"
 #include "bulkhead/auth/v1/session_service.pb.h"
@@ -17,6 +18,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
 #include "services/common/paging/page_token.h"
@@ -122,6 +124,12 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
                          std::bind_front(&SessionServiceImpl::OnRevokeAllSessions, this));
   }
 
+  grpc::ServerUnaryReactor* ListProviders(grpc::CallbackServerContext* context, const v1::ListProvidersRequest* request,
+                                          v1::ListProvidersResponse* response) override {
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/ListProviders", context, request, response,
+                           std::bind_front(&SessionServiceImpl::OnListProviders, this));
+  }
+
   grpc::ServerUnaryReactor* BeginProviderSignIn(grpc::CallbackServerContext* context,
                                                 const v1::BeginProviderSignInRequest* request,
                                                 v1::BeginProviderSignInResponse* response) override {
@@ -192,14 +200,36 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
-      const rpc::CallContext&, const v1::BeginProviderSignInRequest&) {
-    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/BeginProviderSignIn");
+  Awaitable<absl::StatusOr<v1::ListProvidersResponse>> OnListProviders(const rpc::CallContext&,
+                                                                       const v1::ListProvidersRequest&) {
+    v1::ListProvidersResponse response;
+    for (const oidc::Provider* each : edge_.providers->List()) {
+      v1::Provider* provider = response.add_providers();
+      provider->set_name(absl::StrCat("providers/", each->id));
+      provider->set_display_name(each->display_name);
+    }
+    co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext&,
-                                                                 const v1::CompleteProviderSignInRequest&) {
-    co_return rpc::NotImplemented("bulkhead.auth.v1.SessionService/CompleteProviderSignIn");
+  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
+      const rpc::CallContext& call, const v1::BeginProviderSignInRequest& request) {
+    const oidc::ProviderSignIns::Beginning beginning{
+        .provider = std::string(absl::StripPrefix(request.provider(), "providers/")),
+        .redirect_uri = request.redirect_uri(),
+        .link = request.link(),
+        .device = request.device()};
+    CO_ASSIGN_OR_RETURN(oidc::ProviderSignIns::Begun begun, co_await edge_.providers->Begin(call, beginning));
+    v1::BeginProviderSignInResponse response;
+    response.set_authorization_uri(begun.authorization_uri);
+    response.set_state(begun.state.Reveal());
+    co_return response;
+  }
+
+  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext& call,
+                                                                 const v1::CompleteProviderSignInRequest& request) {
+    const Secret state(request.state());
+    CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await edge_.providers->Complete(call, request.redirect_query(), state));
+    co_return ToProto(signed_in);
   }
 
   const Edge edge_;

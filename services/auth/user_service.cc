@@ -17,6 +17,8 @@
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
+#include "services/auth/oidc/identity_store.h"
+#include "services/auth/oidc/provider_sign_ins.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/status/macros.h"
 #include "services/common/time/proto_time.h"
@@ -118,7 +120,40 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
                          std::bind_front(&UserServiceImpl::OnResetPassword, this));
   }
 
+  grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context, const v1::ListIdentitiesRequest* request,
+                                           v1::ListIdentitiesResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListIdentities", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnListIdentities, this));
+  }
+
+  grpc::ServerUnaryReactor* DeleteIdentity(grpc::CallbackServerContext* context, const v1::DeleteIdentityRequest* request,
+                                           Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteIdentity", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnDeleteIdentity, this));
+  }
+
  private:
+  Awaitable<absl::StatusOr<v1::ListIdentitiesResponse>> OnListIdentities(const rpc::CallContext& call,
+                                                                         const v1::ListIdentitiesRequest&) {
+    CO_ASSIGN_OR_RETURN(const std::vector<oidc::Identity> identities, edge_.providers->ListIdentities(*call.user));
+    v1::ListIdentitiesResponse response;
+    for (const oidc::Identity& each : identities) {
+      v1::Identity* identity = response.add_identities();
+      identity->set_name(absl::StrCat("users/", each.user, "/identities/", each.id));
+      identity->set_provider(absl::StrCat("providers/", each.provider));
+      identity->set_subject(each.subject);
+      identity->set_email(each.email);
+      SetTimestamp(each.created_at, identity->mutable_create_time());
+    }
+    co_return response;
+  }
+
+  Awaitable<absl::StatusOr<Empty>> OnDeleteIdentity(const rpc::CallContext& call, const v1::DeleteIdentityRequest& request) {
+    CO_ASSIGN_OR_RETURN(const OwnedName name, ParseOwnedName("identities", request.name()));
+    CO_RETURN_IF_ERROR(co_await edge_.providers->DeleteIdentity(call, name.user, name.id));
+    co_return Empty();
+  }
+
   Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call,
                                                 const v1::GetUserRequest& request) {
     std::string id = call.user->user();
