@@ -19,6 +19,9 @@ enum class RouteKind {
   kHealth,      // The process lives.
   kReady,       // The services answer.
   kPage,        // A file of the web console.
+  // A browser's sign-in through an OpenID provider: sets the cookie and sends it there, or tells the page where to go.
+  kProviderStart,
+  kProviderCallback,  // Its end: the page hands in the query that it came back with, the browser its cookie.
 };
 
 struct Route {
@@ -27,7 +30,8 @@ struct Route {
   RouteKind kind = RouteKind::kRpc;
   // "bulkhead.agent.v1.RunService/GetRun"; "" for what no service is asked for.
   std::string_view rpc = "";
-  // A field of the rpc's request, and its value made of the path's variables and {me}, the caller's id.
+  // A field of the rpc's request, or of a message in it ("user.name"), and its value made of the path's variables and
+  // {me}, the caller's id.
   std::string_view field = "";
   std::string_view value = "";
 };

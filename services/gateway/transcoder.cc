@@ -7,8 +7,12 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "bulkhead/agent/v1/agent_service.pb.h"
 #include "bulkhead/agent/v1/run_service.pb.h"
+#include "bulkhead/auth/v1/audit_service.pb.h"
+#include "bulkhead/auth/v1/role_service.pb.h"
 #include "bulkhead/auth/v1/session_service.pb.h"
 #include "bulkhead/auth/v1/token_service.pb.h"
 #include "bulkhead/auth/v1/user_service.pb.h"
@@ -18,7 +22,9 @@
 #include "bulkhead/tool/v1/tool_service.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 #include "services/gateway/frame_codec.h"
 #include "services/gateway/http_message.h"
 
@@ -31,11 +37,16 @@ namespace pb = ::google::protobuf;
 void KeepServices() {
   for (const pb::Descriptor* descriptor :
        {auth::v1::User::descriptor(), auth::v1::Session::descriptor(), auth::v1::KeySet::descriptor(),
-        agent::v1::Run::descriptor(), agent::v1::Agent::descriptor(), tool::v1::Tool::descriptor(),
-        tool::v1::File::descriptor(), notifier::v1::SubscribeRequest::descriptor()}) {
+        auth::v1::Role::descriptor(), auth::v1::AuditRecord::descriptor(), agent::v1::Run::descriptor(),
+        agent::v1::Agent::descriptor(), tool::v1::Tool::descriptor(), tool::v1::File::descriptor(),
+        notifier::v1::SubscribeRequest::descriptor()}) {
     static_cast<void>(descriptor->file());
   }
 }
+
+// What a Timestamp can hold: the years 1 to 9999.
+constexpr absl::Time kEarliest = absl::FromUnixSeconds(-62'135'596'800);
+constexpr absl::Time kLatest = absl::FromUnixSeconds(253'402'300'799);
 
 absl::Status QueryError(std::string_view parameter, std::string_view problem) {
   return GatewayError(absl::StatusCode::kInvalidArgument, "QUERY_INVALID",
@@ -83,6 +94,19 @@ absl::Status SetField(pb::Message& message, const pb::FieldDescriptor* field, st
       repeated ? reflection->AddEnum(&message, field, value) : reflection->SetEnum(&message, field, value);
       return absl::OkStatus();
     }
+    case pb::FieldDescriptor::CPPTYPE_MESSAGE: {
+      absl::Time time;
+      if (field->message_type() != pb::Timestamp::descriptor() || repeated) {
+        return QueryError(name, "cannot be given in a query");
+      }
+      if (!absl::ParseTime(absl::RFC3339_full, text, &time, /*err=*/nullptr) || time < kEarliest || time > kLatest) {
+        return QueryError(name, "must be a time as 2026-03-01T12:00:00Z");
+      }
+      pb::Timestamp timestamp;
+      SetTimestamp(time, &timestamp);
+      reflection->MutableMessage(&message, field)->CopyFrom(timestamp);
+      return absl::OkStatus();
+    }
     default:
       return QueryError(name, "cannot be given in a query");
   }
@@ -102,6 +126,28 @@ absl::Status ApplyQuery(pb::Message& message, const std::map<std::string, std::s
   return absl::OkStatus();
 }
 
+// The field that `path` leads to ("user.name"), which holds text; null when there is none.
+const pb::FieldDescriptor* FindTarget(const pb::Descriptor* descriptor, std::string_view path) {
+  const pb::FieldDescriptor* field = nullptr;
+  for (std::string_view name : absl::StrSplit(path, '.')) {
+    descriptor = field == nullptr ? descriptor : field->message_type();
+    field = descriptor == nullptr ? nullptr : descriptor->FindFieldByName(name);
+    if (field == nullptr || field->is_repeated()) {
+      return nullptr;
+    }
+  }
+  return field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING ? field : nullptr;
+}
+
+void SetTarget(pb::Message& request, std::string_view path, std::string value) {
+  pb::Message* holder = &request;
+  std::vector<std::string_view> names = absl::StrSplit(path, '.');
+  for (size_t i = 0; i + 1 < names.size(); ++i) {
+    holder = holder->GetReflection()->MutableMessage(holder, holder->GetDescriptor()->FindFieldByName(names[i]));
+  }
+  holder->GetReflection()->SetString(holder, holder->GetDescriptor()->FindFieldByName(names.back()), std::move(value));
+}
+
 absl::Status RouteError(const Route& route, std::string_view problem) {
   return GatewayError(absl::StatusCode::kInternal, "ROUTE_INVALID",
                       absl::StrCat(route.method, " ", route.path, ": ", problem));
@@ -117,7 +163,7 @@ absl::StatusOr<RpcShape> Resolve(const Route& route) {
   if (method == nullptr) {
     return RouteError(route, absl::StrCat("there is no rpc ", route.rpc));
   }
-  if (!route.field.empty() && method->input_type()->FindFieldByName(route.field) == nullptr) {
+  if (!route.field.empty() && FindTarget(method->input_type(), route.field) == nullptr) {
     return RouteError(route, absl::StrCat(method->input_type()->name(), " has no field ", route.field));
   }
   shape.request = pb::MessageFactory::generated_factory()->GetPrototype(method->input_type());
@@ -156,8 +202,7 @@ absl::StatusOr<std::unique_ptr<pb::Message>> MakeRequest(const Route& route, con
     RETURN_IF_ERROR(ApplyQuery(*request, *sources.query));
   }
   if (!route.field.empty()) {
-    request->GetReflection()->SetString(request.get(), request->GetDescriptor()->FindFieldByName(route.field),
-                                        Expand(route.value, *sources.variables));
+    SetTarget(*request, route.field, Expand(route.value, *sources.variables));
   }
   return request;
 }
