@@ -24,6 +24,7 @@
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/gateway/frame_codec.h"
+#include "services/gateway/sign_in_cookie.h"
 #include "services/gateway/static_page.h"
 #include "services/gateway/task_group.h"
 
@@ -175,6 +176,10 @@ Awaitable<absl::Status> Api::Dispatch(HttpExchange& exchange) {
   Asked asked{.exchange = exchange, .route = route, .shape = shape, .variables = std::move(match.variables)};
   if (shape.anonymous || route.kind == RouteKind::kReady) {
     asked.call = AnonymousCall(request);
+    // Some methods that are open to all do more for one who has a token; whether it is good is theirs to check.
+    if (std::shared_ptr<const RawToken> token = BearerToken(request); !token->empty()) {
+      asked.call.token = std::move(token);
+    }
   } else {
     CO_ASSIGN_OR_RETURN(asked.call, co_await Identify(request, BearerToken(request)));
     asked.variables["me"] = asked.call.user->user();
@@ -196,6 +201,10 @@ Awaitable<absl::Status> Api::Dispatch(HttpExchange& exchange) {
       co_return co_await ServeTicket(std::move(asked));
     case RouteKind::kReady:
       co_return co_await ServeReady(std::move(asked));
+    case RouteKind::kProviderStart:
+      co_return co_await ServeProviderStart(std::move(asked));
+    case RouteKind::kProviderCallback:
+      co_return co_await ServeProviderCallback(std::move(asked));
     default:
       co_return co_await ServeRpc(std::move(asked));
   }
@@ -427,7 +436,9 @@ Awaitable<absl::Status> Api::ServeReady(Asked asked) {
 }
 
 Awaitable<absl::Status> Api::ServePage(HttpExchange& exchange) {
-  const StaticFile* file = FindStaticFile(exchange.request().path);
+  // The page takes the query from there, and out of the address, and hands it in.
+  const bool is_callback = exchange.request().path == kSignInCallbackPath;
+  const StaticFile* file = FindStaticFile(is_callback ? "/" : exchange.request().path);
   if (file == nullptr) {
     co_return GatewayError(absl::StatusCode::kNotFound, "ROUTE_NOT_FOUND", "there is no such page");
   }
@@ -435,9 +446,61 @@ Awaitable<absl::Status> Api::ServePage(HttpExchange& exchange) {
   response.content_type = std::string(file->content_type);
   response.body = std::string(file->body);
   response.headers["Content-Security-Policy"] = kPagePolicy;
-  response.headers["Cache-Control"] = "no-cache";
+  response.headers["Cache-Control"] = is_callback ? "no-store" : "no-cache";
   co_await exchange.Respond(std::move(response));
   co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeProviderStart(Asked asked) {
+  std::string body;
+  const bool by_page = asked.exchange.request().method == "POST";
+  if (by_page) {
+    CO_ASSIGN_OR_RETURN(body, co_await ReadJson(asked.exchange));
+  }
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<pb::Message> message,
+                      MakeRequest(asked.route, asked.shape, {.body = body, .variables = &asked.variables}));
+  auto& request = static_cast<auth::v1::BeginProviderSignInRequest&>(*message);
+  const std::string base = base_url();
+  request.set_redirect_uri(absl::StrCat(base, kSignInCallbackPath));
+  auth::v1::BeginProviderSignInResponse begun;
+  CO_RETURN_IF_ERROR(
+      co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, request, &begun));
+  const std::string cookie = SignInCookie(begun.state(), base);
+  // The cookie is all that has the state.
+  begun.clear_state();
+  HttpResponse response = JsonResponse(by_page ? ToJson(begun) : "{}");
+  response.headers["Set-Cookie"] = cookie;
+  if (!by_page) {
+    response.status = 303;
+    response.headers["Location"] = begun.authorization_uri();
+  }
+  co_await asked.exchange.Respond(std::move(response));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::ServeProviderCallback(Asked asked) {
+  CO_ASSIGN_OR_RETURN(std::string body, co_await ReadJson(asked.exchange));
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<pb::Message> message, MakeRequest(asked.route, asked.shape, {.body = body}));
+  auto& request = static_cast<auth::v1::CompleteProviderSignInRequest&>(*message);
+  request.set_state(SignInStateOf(asked.exchange.request()));
+  auth::v1::Tokens tokens;
+  const absl::Status completed =
+      co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, request, &tokens);
+  HttpResponse response = completed.ok() ? JsonResponse(ToJson(tokens)) : ErrorResponse(completed);
+  // Good or bad, the state is used up.
+  response.headers["Set-Cookie"] = NoSignInCookie(base_url());
+  co_await asked.exchange.Respond(std::move(response));
+  co_return absl::OkStatus();
+}
+
+void Api::SetBaseUrl(std::string url) {
+  absl::MutexLock lock(mutex_);
+  base_url_ = std::move(url);
+}
+
+std::string Api::base_url() const {
+  absl::MutexLock lock(mutex_);
+  return base_url_;
 }
 
 absl::Status Api::CheckOrigin(const HttpRequest& request, bool by_ticket) const {

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "services/common/identity/token_verifier.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
@@ -53,6 +55,10 @@ class Api final : public HttpHandler {
 
   SocketRegistry& sockets() { return sockets_; }
 
+  // Where browsers reach the gateway: "https://bulkhead.example". Never taken from what a request says of itself.
+  void SetBaseUrl(std::string url);
+  std::string base_url() const;
+
  private:
   // A request with its route.
   struct Asked {
@@ -80,6 +86,8 @@ class Api final : public HttpHandler {
   Awaitable<absl::Status> ServeTicket(Asked asked);
   Awaitable<absl::Status> ServeReady(Asked asked);
   Awaitable<absl::Status> ServePage(HttpExchange& exchange);
+  Awaitable<absl::Status> ServeProviderStart(Asked asked);
+  Awaitable<absl::Status> ServeProviderCallback(Asked asked);
 
   // The whole body, which must be JSON.
   Awaitable<absl::StatusOr<std::string>> ReadJson(HttpExchange& exchange);
@@ -92,6 +100,8 @@ class Api final : public HttpHandler {
   const Router router_;
   TicketStore tickets_;
   SocketRegistry sockets_;
+  mutable absl::Mutex mutex_;
+  std::string base_url_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bulkhead::gateway

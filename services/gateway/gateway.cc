@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -44,6 +45,15 @@ absl::Status ParseListen(std::string_view listen, HttpServer::Options* options) 
   return absl::OkStatus();
 }
 
+// Where this machine reaches what listens on `address`, which may be all of its addresses.
+std::string LocalUrl(std::string_view address, uint16_t port) {
+  if (address == "0.0.0.0" || address == "::") {
+    address = "127.0.0.1";
+  }
+  const bool is_v6 = absl::StrContains(address, ':');
+  return absl::StrCat("http://", is_v6 ? "[" : "", address, is_v6 ? "]:" : ":", port);
+}
+
 absl::Status Validate(const Gateway::Options& options) {
   if (options.max_body_bytes == 0 || options.max_upload_bytes == 0) {
     return Invalid("max_body_bytes", "and max_upload_bytes must be at least 1");
@@ -63,6 +73,8 @@ struct Gateway::State {
   Executor* executor = nullptr;
   std::shared_ptr<Backend> backend;
   std::shared_ptr<Api> api;
+  std::string public_url;
+  std::string listen_address;
   std::unique_ptr<HttpServer> server;
   std::unique_ptr<rpc::ServiceTokenSource> identity;  // Null without a secret, and so is the watcher.
   std::unique_ptr<SessionWatcher> watcher;
@@ -105,12 +117,19 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(Options options, Depend
     state->watcher = std::make_unique<SessionWatcher>(state->backend.get(), state->identity.get(), dependencies.clock,
                                                       &state->api->sockets());
   }
+  state->public_url = std::move(options.public_url);
+  state->listen_address = server_options.address;
   state->server = std::make_unique<HttpServer>(std::move(server_options), dependencies.executor, state->api);
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }
 
 absl::StatusOr<uint16_t> Gateway::Start() {
+  // Before it listens, in case that it is known: a request may come at once.
+  state_->api->SetBaseUrl(state_->public_url);
   ASSIGN_OR_RETURN(const uint16_t port, state_->server->Start());
+  if (state_->public_url.empty()) {
+    state_->api->SetBaseUrl(LocalUrl(state_->listen_address, port));
+  }
   if (state_->watcher != nullptr) {
     // Holds the state: it may still be asking when the gateway dies.
     state_->executor->Spawn([](std::shared_ptr<State> state) -> Awaitable<void> {

@@ -29,6 +29,8 @@ class Gateway {
  public:
   struct Options {
     std::string listen = "127.0.0.1:0";  // `address:port`; port 0 takes a free one.
+    // Where browsers reach it: "https://bulkhead.example". Empty: the address that it listens on.
+    std::string public_url;
     // Origins ("https://console.example.org") that WebSockets may come from, besides the gateway's own.
     std::vector<std::string> allowed_origins;
     uint64_t max_body_bytes = 1 << 20;               // Of a request, uploads excepted.
