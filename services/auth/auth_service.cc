@@ -16,6 +16,7 @@
 #include "services/auth/audit_log.h"
 #include "services/auth/breached_passwords.h"
 #include "services/auth/errors.h"
+#include "services/auth/key_rotation.h"
 #include "services/auth/key_store.h"
 #include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/password_hasher.h"
@@ -51,6 +52,12 @@ absl::Status ValidateLifetime(std::string_view field, absl::Duration lifetime) {
 }
 
 absl::Status Validate(const AuthServer::Options& options) {
+  if (options.key_algorithm != crypto::Algorithm::kEdDsa && options.key_algorithm != crypto::Algorithm::kEs256) {
+    return Invalid("key_algorithm", "must be EdDSA or ES256");
+  }
+  if (options.key_rotation_interval < absl::ZeroDuration()) {
+    return Invalid("key_rotation_interval", "must not be negative");
+  }
   RETURN_IF_ERROR(
       ValidateLifetime("access_token_lifetime", options.sessions.access_token_lifetime));
   RETURN_IF_ERROR(
@@ -85,6 +92,7 @@ struct AuthServer::State {
   std::shared_ptr<RevocationLog> revocations;
   std::unique_ptr<AuditLog> audit;
   std::unique_ptr<KeyStore> keys;
+  std::unique_ptr<KeyRotation> rotation;
   std::unique_ptr<TokenVerifier> verifier;
   std::unique_ptr<TokenIssuer> issuer;
   std::unique_ptr<PasswordHasher> hasher;
@@ -116,16 +124,24 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
   RevocationLog* const revocations = state->revocations.get();
   state->audit = std::make_unique<AuditLog>(database, clock, dependencies.sealer);
   AuditLog* const audit = state->audit.get();
-  ASSIGN_OR_RETURN(state->keys,
-                   KeyStore::Open(kMaxRunTokenLifetime + kMaxLeeway, {.database = database,
-                                                                      .sealer = dependencies.sealer,
-                                                                      .clock = clock,
-                                                                      .ids = ids,
-                                                                      .audit = audit,
-                                                                      .revocations = revocations}));
-  ASSIGN_OR_RETURN(state->verifier,
-                   TokenVerifier::Create({.issuer = options.issuer, .audience = options.audience},
-                                         state->keys.get(), clock));
+  ASSIGN_OR_RETURN(
+      state->keys,
+      KeyStore::Open({.overlap = kMaxRunTokenLifetime + kMaxLeeway, .algorithm = options.key_algorithm},
+                     {.database = database,
+                      .sealer = dependencies.sealer,
+                      .clock = clock,
+                      .ids = ids,
+                      .audit = audit,
+                      .revocations = revocations}));
+  state->rotation = std::make_unique<KeyRotation>(
+      options.key_rotation_interval,
+      KeyRotation::Dependencies{
+          .keys = state->keys.get(), .clock = clock, .ids = ids, .executor = dependencies.rpc.executor});
+  ASSIGN_OR_RETURN(state->verifier, TokenVerifier::Create({.issuer = options.issuer,
+                                                           .audience = options.audience,
+                                                           .leeway = options.token_leeway,
+                                                           .cache_entries = options.verified_token_cache},
+                                                          state->keys.get(), clock));
   state->issuer = std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(),
                                                 clock, ids);
   state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);
@@ -189,14 +205,22 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
 AuthServer::AuthServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 AuthServer::~AuthServer() = default;
 
-void AuthServer::Shutdown() { state_->revocations->Close(); }
-
 std::vector<grpc::Service*> AuthServer::services() {
   std::vector<grpc::Service*> services;
   for (const std::unique_ptr<grpc::Service>& service : state_->services) {
     services.push_back(service.get());
   }
   return services;
+}
+
+absl::Status AuthServer::Start() {
+  state_->rotation->Start();
+  return absl::OkStatus();
+}
+
+void AuthServer::Shutdown() {
+  state_->rotation->Shutdown();
+  state_->revocations->Close();
 }
 
 KeySource* AuthServer::keys() { return state_->keys.get(); }

@@ -2,6 +2,7 @@
 #ifndef SERVICES_AUTH_AUTH_SERVICE_H_
 #define SERVICES_AUTH_AUTH_SERVICE_H_
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "grpcpp/impl/service_type.h"
 #include "services/auth/accounts.h"
 #include "services/auth/oidc/provider.h"
@@ -16,6 +18,7 @@
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
 #include "services/common/crypto/crypto.h"
+#include "services/common/crypto/signature.h"
 #include "services/common/identity/token_verifier.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/server.h"
@@ -39,6 +42,10 @@ class AuthServer {
     SignInThrottle::Options throttle;
     crypto::ScryptParameters scrypt;
     std::string breached_passwords;  // A file for HashListFile; "" for none.
+    absl::Duration token_leeway = absl::Seconds(30);  // See TokenVerifier::Options.
+    size_t verified_token_cache = 0;  // Entries; 0 remembers none.
+    crypto::Algorithm key_algorithm = crypto::Algorithm::kEdDsa;  // Of new signing keys; or kEs256.
+    absl::Duration key_rotation_interval = absl::ZeroDuration();  // How old one gets; 0: on demand only.
     std::vector<oidc::Provider> providers;  // In the order in which they are offered.
   };
 
@@ -63,9 +70,9 @@ class AuthServer {
   // For what runs in the same process and would otherwise fetch them.
   KeySource* keys();
 
-  // Nothing runs in the background.
-  absl::Status Start() { return absl::OkStatus(); }
-  // Ends the streams of those who follow the revocations.
+  // Begins and ends what runs in the background: the rotation of keys, and the streams of those who follow the revocations. The executor is drained
+  // before the server dies.
+  absl::Status Start();
   void Shutdown();
 
  private:

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/breached_passwords.h"
+#include "services/auth/key_rotation.h"
 #include "services/auth/key_store.h"
 #include "services/auth/password_hasher.h"
 #include "services/auth/revocation_log.h"
@@ -39,6 +41,7 @@
 #include "services/common/storage/database.h"
 #include "services/common/time/simulated_clock.h"
 #include "testing/base/matchers.h"
+#include "testing/base/wait.h"
 
 namespace bulkhead::auth {
 namespace {
@@ -64,7 +67,7 @@ class AuthTest : public ::testing::Test {
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
     ASSERT_OK_AND_ASSIGN(breached_, BreachedPasswords::Open(""));
     ASSERT_OK_AND_ASSIGN(revocations_, RevocationLog::Open(kOverlap, database_.get(), &clock_));
-    ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open(kOverlap, KeyDependencies()));
+    ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open({.overlap = kOverlap}, KeyDependencies()));
     ASSERT_OK_AND_ASSIGN(verifier_,
                          TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"},
                                                keys_.get(), &clock_));
@@ -404,12 +407,10 @@ TEST_F(AuthTest, ServiceNeedsItsSecret) {
 TEST_F(AuthTest, RotatedKeyVerifiesForTheOverlapAndARevokedOneNoMore) {
   ASSERT_OK(Register("root"));
   ASSERT_OK_AND_ASSIGN(SignedIn before, SignIn("root"));
-  const std::string first = keys_->Signer().id;
+  const std::string first = keys_->Signer()->id;
   const rpc::CallContext call = CallWith(before.access.token);
-  EXPECT_THAT(Run(keys_->Revoke(call, first)),
-              HasReason(absl::StatusCode::kFailedPrecondition, "KEY_IS_LAST"));
   ASSERT_OK(Run(keys_->Rotate(call, crypto::Algorithm::kEs256)));
-  const std::string second = keys_->Signer().id;
+  const std::string second = keys_->Signer()->id;
   EXPECT_NE(second, first);
   EXPECT_OK(verifier_->Verify(before.access.token));
   ASSERT_OK_AND_ASSIGN(SignedIn after, SignIn("root"));
@@ -417,25 +418,87 @@ TEST_F(AuthTest, RotatedKeyVerifiesForTheOverlapAndARevokedOneNoMore) {
 
   ASSERT_OK(Run(keys_->Revoke(call, first)));
   EXPECT_THAT(verifier_->Verify(before.access.token), HasReason("TOKEN_KEY_UNKNOWN"));
-  EXPECT_THAT(Run(keys_->Revoke(call, first)), HasReason("KEY_NOT_FOUND"));
+  EXPECT_OK(Run(keys_->Revoke(call, first))) << "it stays revoked";
+  EXPECT_THAT(Run(keys_->Revoke(call, "key-unknown")), HasReason(absl::StatusCode::kNotFound, "KEY_NOT_FOUND"));
   ASSERT_OK(Run(keys_->Rotate(call, crypto::Algorithm::kEdDsa)));
   EXPECT_NE(keys_->Find(second), nullptr);
   clock_.Advance(kOverlap);
   EXPECT_EQ(keys_->Find(second), nullptr);
-  EXPECT_NE(keys_->Find(keys_->Signer().id), nullptr);
+  EXPECT_NE(keys_->Find(keys_->Signer()->id), nullptr);
+}
+
+TEST_F(AuthTest, RevokingTheKeyThatSignsPutsANewOneInItsPlace) {
+  ASSERT_OK(Register("root"));
+  ASSERT_OK_AND_ASSIGN(SignedIn before, SignIn("root"));
+  const rpc::CallContext call = CallWith(before.access.token);
+  ASSERT_OK(Run(keys_->Rotate(call, crypto::Algorithm::kEs256)));
+  const std::string compromised = keys_->Signer()->id;
+  ASSERT_OK(Run(keys_->Revoke(call, compromised)));
+  EXPECT_NE(keys_->Signer()->id, compromised);
+  EXPECT_EQ(keys_->Signer()->key->algorithm(), crypto::Algorithm::kEs256) << "of the same algorithm";
+  EXPECT_EQ(keys_->Find(compromised), nullptr);
+  ASSERT_OK_AND_ASSIGN(SignedIn after, SignIn("root"));
+  EXPECT_OK(verifier_->Verify(after.access.token));
+
+  // Who follows the log is told, in the same transaction.
+  ASSERT_OK_AND_ASSIGN(std::vector<RevocationRecord> told, revocations_->List(/*after=*/0, /*limit=*/10));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].revocation.key, compromised);
+  EXPECT_EQ(told[0].revocation.reason, "KEY_REVOKED");
+
+  ASSERT_OK_AND_ASSIGN(std::vector<KeyStore::Description> keys, keys_->List());
+  ASSERT_EQ(keys.size(), 3u);
+  EXPECT_EQ(keys[0].state, KeyStore::State::kSigning);
+  for (const KeyStore::Description& key : keys) {
+    EXPECT_EQ(key.revoked_at.has_value(), key.id == compromised);
+    EXPECT_EQ(key.state == KeyStore::State::kRevoked, key.id == compromised);
+  }
+  clock_.Advance(kOverlap);
+  ASSERT_OK_AND_ASSIGN(keys, keys_->List());
+  EXPECT_EQ(absl::c_count_if(keys, [](const auto& key) { return key.state == KeyStore::State::kExpired; }), 1);
+  clock_.Advance(absl::Hours(24 * 91));
+  ASSERT_OK_AND_ASSIGN(keys, keys_->List());
+  EXPECT_EQ(keys.size(), 1u) << "what ended long ago is not listed";
+  ASSERT_OK(Run(keys_->Rotate(call, std::nullopt)));
+  EXPECT_EQ(keys_->Signer()->key->algorithm(), crypto::Algorithm::kEdDsa) << "as the options say";
+}
+
+TEST_F(AuthTest, TheSigningKeyIsRotatedBySchedule) {
+  const std::string first = keys_->Signer()->id;
+  const KeyRotation::Dependencies dependencies{
+      .keys = keys_.get(), .clock = &clock_, .ids = ids_.get(), .executor = executor_.get()};
+  clock_.Advance(absl::Hours(20));
+  {
+    KeyRotation rotation(absl::Hours(24), dependencies);
+    rotation.Start();
+    ASSERT_OK(bulkhead::testing::WaitFor([&] { return clock_.pending_timers() == 1; }, "the rotation's timer"));
+    EXPECT_EQ(keys_->Signer()->id, first) << "20 hours old";
+  }
+  ASSERT_OK(executor_->Drain(absl::Seconds(30)));
+  // The age counts from the key's making, not from the start of the process.
+  KeyRotation rotation(absl::Hours(24), dependencies);
+  rotation.Start();
+  clock_.Advance(absl::Hours(4));
+  EXPECT_OK(bulkhead::testing::WaitFor([&] { return keys_->Signer()->id != first; }, "the rotation"));
+  EXPECT_NE(keys_->Find(first), nullptr) << "it overlaps";
+  rotation.Shutdown();
+  EXPECT_OK(executor_->Drain(absl::Seconds(30)));
+  EXPECT_THAT(audit_->ListAcrossUsers({.action = "key.rotate"}, 0, 10),
+              bulkhead::testing::IsOkAndHolds(ElementsAre(::testing::Field(
+                  &AuditRecord::entry, ::testing::Field(&AuditEntry::actor, "services/auth")))));
 }
 
 TEST_F(AuthTest, KeysOutliveARestartAndNeedTheSealingKey) {
   ASSERT_OK(Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<KeyStore> reopened,
-                       KeyStore::Open(kOverlap, KeyDependencies()));
-  EXPECT_EQ(reopened->Signer().id, keys_->Signer().id);
+                       KeyStore::Open({.overlap = kOverlap}, KeyDependencies()));
+  EXPECT_EQ(reopened->Signer()->id, keys_->Signer()->id);
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<crypto::Sealer> stranger,
                        crypto::Sealer::Create(crypto::RandomSecret(32)));
   KeyStore::Dependencies dependencies = KeyDependencies();
   dependencies.sealer = stranger.get();
-  EXPECT_THAT(KeyStore::Open(kOverlap, dependencies),
+  EXPECT_THAT(KeyStore::Open({.overlap = kOverlap}, dependencies),
               HasReason(absl::StatusCode::kDataLoss, "SEALED_DATA_INVALID"));
 }
 

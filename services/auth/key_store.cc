@@ -21,60 +21,106 @@ namespace {
 
 using crypto::Algorithm;
 
+constexpr absl::Duration kKeptAfterTheEnd = absl::Hours(24 * 90);
+
 // What a sealed key belongs to: a row cannot be passed off as another.
-std::string SealingPurpose(std::string_view key_id) {
-  return absl::StrCat("bulkhead.auth.signing_key ", key_id);
-}
+std::string SealingPurpose(std::string_view key_id) { return absl::StrCat("bulkhead.auth.signing_key ", key_id); }
 
 Algorithm AlgorithmByName(std::string_view name) {
   return name == crypto::AlgorithmName(Algorithm::kEs256) ? Algorithm::kEs256 : Algorithm::kEdDsa;
 }
 
+std::optional<absl::Time> OptionalTime(const storage::Row& row, int column) {
+  return row.IsNull(column) ? std::nullopt : std::optional(absl::FromUnixMicros(row.Int(column)));
+}
+
+KeyStore::State StateOf(const KeyStore::Description& key, absl::Time now) {
+  if (key.revoked_at.has_value()) {
+    return KeyStore::State::kRevoked;
+  }
+  if (!key.expires_at.has_value()) {
+    return KeyStore::State::kSigning;
+  }
+  return now < *key.expires_at ? KeyStore::State::kVerifying : KeyStore::State::kExpired;
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(absl::Duration overlap,
-                                                         Dependencies dependencies) {
-  auto store = absl::WrapUnique(new KeyStore(overlap, dependencies));
+absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(Options options, Dependencies dependencies) {
+  auto store = absl::WrapUnique(new KeyStore(options, dependencies));
   RETURN_IF_ERROR(store->Load());
-  if (store->Valid().empty()) {
-    RETURN_IF_ERROR(dependencies.database->WriteAndWait([&store](storage::Connection& connection) {
-      return store->Insert(connection, Algorithm::kEdDsa);
-    }));
+  bool none = false;
+  {
+    absl::MutexLock lock(store->mutex_);
+    none = store->keys_.empty() || store->keys_.front()->expires_at.has_value();
+  }
+  if (none) {
+    RETURN_IF_ERROR(dependencies.database->WriteAndWait(
+        [&](storage::Connection& connection) { return store->Insert(connection, options.algorithm); }));
     RETURN_IF_ERROR(store->Load());
   }
   return store;
 }
 
 std::shared_ptr<const crypto::VerifyingKey> KeyStore::Find(std::string_view key_id) {
-  for (const Key& key : Valid()) {
-    if (key.id == key_id) {
-      return key.key->verifying_key();
+  const absl::Time now = dependencies_.clock->Now();
+  absl::MutexLock lock(mutex_);
+  for (const std::shared_ptr<const Key>& key : keys_) {
+    if (key->id == key_id) {
+      return !key->expires_at.has_value() || now < *key->expires_at ? key->verifying_key : nullptr;
     }
   }
   return nullptr;
 }
 
-KeyStore::Key KeyStore::Signer() const {
+std::shared_ptr<const KeyStore::Key> KeyStore::Signer() const {
   absl::MutexLock lock(mutex_);
   return keys_.front();
 }
 
-std::vector<KeyStore::Key> KeyStore::Valid() const {
+std::vector<std::shared_ptr<const KeyStore::Key>> KeyStore::Valid() const {
   const absl::Time now = dependencies_.clock->Now();
-  std::vector<Key> valid;
+  std::vector<std::shared_ptr<const Key>> valid;
   absl::MutexLock lock(mutex_);
-  for (const Key& key : keys_) {
-    if (!key.expires_at.has_value() || now < *key.expires_at) {
+  for (const std::shared_ptr<const Key>& key : keys_) {
+    if (!key->expires_at.has_value() || now < *key->expires_at) {
       valid.push_back(key);
     }
   }
   return valid;
 }
 
-Awaitable<absl::Status> KeyStore::Rotate(const rpc::CallContext& call, Algorithm algorithm) {
-  AuditEntry entry = AuditLog::Describe(call, "key.rotate", crypto::AlgorithmName(algorithm));
+absl::StatusOr<std::vector<KeyStore::Description>> KeyStore::List() const {
+  const absl::Time now = dependencies_.clock->Now();
+  std::vector<Description> keys;
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) {
+    return connection.Query(
+        "SELECT id, algorithm, created_at, expires_at, revoked_at FROM signing_keys"
+        " WHERE coalesce(revoked_at, expires_at, ?1) >= ?1"
+        " ORDER BY revoked_at IS NULL AND expires_at IS NULL DESC, created_at DESC, id",
+        {absl::ToUnixMicros(now - kKeptAfterTheEnd)}, [&](const storage::Row& row) {
+          Description key{.id = row.Text(0),
+                          .algorithm = AlgorithmByName(row.Text(1)),
+                          .state = State::kSigning,
+                          .created_at = absl::FromUnixMicros(row.Int(2)),
+                          .expires_at = OptionalTime(row, 3),
+                          .revoked_at = OptionalTime(row, 4)};
+          key.state = StateOf(key, now);
+          keys.push_back(std::move(key));
+          return absl::OkStatus();
+        });
+  }));
+  return keys;
+}
+
+Awaitable<absl::Status> KeyStore::Rotate(const rpc::CallContext& call, std::optional<Algorithm> algorithm) {
+  const Algorithm wanted = algorithm.value_or(options_.algorithm);
+  AuditEntry entry = AuditLog::Describe(call, "key.rotate", crypto::AlgorithmName(wanted));
+  if (!call.user.has_value()) {
+    entry.actor = "services/auth";  // By schedule.
+  }
   storage::Database::WriteFunction write = [&](storage::Connection& connection) {
-    RETURN_IF_ERROR(Insert(connection, algorithm));
+    RETURN_IF_ERROR(Insert(connection, wanted));
     return dependencies_.audit->Append(connection, entry);
   };
   CO_RETURN_IF_ERROR(co_await dependencies_.database->Write(std::move(write)));
@@ -84,8 +130,7 @@ Awaitable<absl::Status> KeyStore::Rotate(const rpc::CallContext& call, Algorithm
 Awaitable<absl::Status> KeyStore::Revoke(const rpc::CallContext& call, std::string_view key_id) {
   AuditEntry entry = AuditLog::Describe(call, "key.revoke", absl::StrCat("keys/", key_id));
   storage::Database::WriteFunction write = [&](storage::Connection& connection) {
-    RETURN_IF_ERROR(RevokeNow(connection, key_id));
-    return dependencies_.audit->Append(connection, entry);
+    return RevokeNow(connection, key_id, entry);
   };
   absl::Status revoked = co_await dependencies_.database->Write(std::move(write));
   if (!revoked.ok()) {
@@ -95,13 +140,16 @@ Awaitable<absl::Status> KeyStore::Revoke(const rpc::CallContext& call, std::stri
 }
 
 absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorithm) {
-  ASSIGN_OR_RETURN(std::unique_ptr<crypto::SigningKey> key,
-                   crypto::SigningKey::Generate(algorithm));
+  ASSIGN_OR_RETURN(std::unique_ptr<crypto::SigningKey> key, crypto::SigningKey::Generate(algorithm));
   const std::string id = dependencies_.ids->NewId("key");
   const absl::Time now = dependencies_.clock->Now();
   RETURN_IF_ERROR(connection
                       .Execute("UPDATE signing_keys SET expires_at = ? WHERE expires_at IS NULL",
-                               {absl::ToUnixMicros(now + overlap_)})
+                               {absl::ToUnixMicros(now + options_.overlap)})
+                      .status());
+  RETURN_IF_ERROR(connection
+                      .Execute("DELETE FROM signing_keys WHERE coalesce(revoked_at, expires_at) < ?",
+                               {absl::ToUnixMicros(now - kKeptAfterTheEnd)})
                       .status());
   const Secret serialized = key->Serialize();
   return connection
@@ -109,60 +157,73 @@ absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorit
           "INSERT INTO signing_keys (id, algorithm, sealed, created_at, expires_at, revoked) "
           "VALUES (?,?,?,?,NULL,0)",
           {id, std::string(crypto::AlgorithmName(algorithm)),
-           storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))},
-           absl::ToUnixMicros(now)})
+           storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))}, absl::ToUnixMicros(now)})
       .status();
 }
 
-absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_view key_id) {
-  std::optional<bool> signs;
-  RETURN_IF_ERROR(
-      connection.Query("SELECT expires_at IS NULL FROM signing_keys WHERE id = ? AND NOT revoked",
-                       {std::string(key_id)}, [&](const storage::Row& row) {
-                         signs = row.Int(0) != 0;
-                         return absl::OkStatus();
-                       }));
-  if (!signs.has_value()) {
-    return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no key '", key_id, "'"),
-                     "KEY_NOT_FOUND", {{"key", std::string(key_id)}});
+absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_view key_id, const AuditEntry& entry) {
+  struct Found {
+    Algorithm algorithm;
+    bool signs;
+    bool revoked;
+  };
+  std::optional<Found> found;
+  RETURN_IF_ERROR(connection.Query(
+      "SELECT algorithm, expires_at IS NULL, revoked FROM signing_keys WHERE id = ?", {std::string(key_id)},
+      [&](const storage::Row& row) {
+        found = {.algorithm = AlgorithmByName(row.Text(0)), .signs = row.Int(1) != 0, .revoked = row.Int(2) != 0};
+        return absl::OkStatus();
+      }));
+  if (!found.has_value()) {
+    return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no key '", key_id, "'"), "KEY_NOT_FOUND",
+                     {{"key", std::string(key_id)}});
   }
-  if (*signs) {
-    return AuthError(
-        absl::StatusCode::kFailedPrecondition,
-        absl::StrCat("the key '", key_id, "' is the one that signs: rotate first, then revoke it"),
-        "KEY_IS_LAST", {{"key", std::string(key_id)}});
+  if (found->revoked) {
+    return absl::OkStatus();
   }
+  if (found->signs) {
+    RETURN_IF_ERROR(Insert(connection, found->algorithm));  // Which gives the old one its end.
+  }
+  // The private part is of no use any more, so it is not kept.
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE signing_keys SET revoked = 1, revoked_at = ?, sealed = x'' WHERE id = ?",
+                               {absl::ToUnixMicros(dependencies_.clock->Now()), std::string(key_id)})
+                      .status());
   RETURN_IF_ERROR(dependencies_.revocations->AppendKey(connection, key_id, "KEY_REVOKED"));
-  return connection
-      .Execute("UPDATE signing_keys SET revoked = 1 WHERE id = ?", {std::string(key_id)})
-      .status();
+  return dependencies_.audit->Append(connection, entry);
 }
 
 absl::Status KeyStore::Load() {
   absl::MutexLock load_lock(load_mutex_);
-  std::vector<Key> keys;
+  std::vector<std::shared_ptr<const Key>> keys;
   RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) {
     // The one that signs has no end, and comes first whatever the clock said when it was made.
     return connection.Query(
         "SELECT id, algorithm, sealed, created_at, expires_at FROM signing_keys WHERE NOT revoked"
         " ORDER BY expires_at IS NULL DESC, created_at DESC, id",
         {}, [&](const storage::Row& row) -> absl::Status {
-          Key key{.id = row.Text(0),
-                  .key = nullptr,
-                  .created_at = absl::FromUnixMicros(row.Int(3)),
-                  .expires_at = std::nullopt};
-          if (!row.IsNull(4)) {
-            key.expires_at = absl::FromUnixMicros(row.Int(4));
-          }
-          ASSIGN_OR_RETURN(Secret serialized,
-                           dependencies_.sealer->Open(row.Blob(2), SealingPurpose(key.id)));
-          ASSIGN_OR_RETURN(key.key,
-                           crypto::SigningKey::Parse(AlgorithmByName(row.Text(1)), serialized));
+          auto key = std::make_shared<Key>();
+          key->id = row.Text(0);
+          key->created_at = absl::FromUnixMicros(row.Int(3));
+          key->expires_at = OptionalTime(row, 4);
+          ASSIGN_OR_RETURN(Secret serialized, dependencies_.sealer->Open(row.Blob(2), SealingPurpose(key->id)));
+          ASSIGN_OR_RETURN(key->key, crypto::SigningKey::Parse(AlgorithmByName(row.Text(1)), serialized));
+          key->verifying_key = key->key->verifying_key();
           keys.push_back(std::move(key));
           return absl::OkStatus();
         });
   }));
   absl::MutexLock lock(mutex_);
+  // A key that stays keeps its object: what verifiers remember of it stays good.
+  for (std::shared_ptr<const Key>& key : keys) {
+    for (const std::shared_ptr<const Key>& before : keys_) {
+      if (before->id == key->id) {
+        auto same = std::make_shared<Key>(*key);
+        same->verifying_key = before->verifying_key;
+        key = std::move(same);
+      }
+    }
+  }
   keys_ = std::move(keys);
   return absl::OkStatus();
 }

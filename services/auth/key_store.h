@@ -1,4 +1,4 @@
-// The keys that sign tokens: made here, sealed at rest, rotated with overlap.
+// The keys that sign tokens: made here, sealed at rest, rotated with overlap, withdrawn at once.
 #ifndef SERVICES_AUTH_KEY_STORE_H_
 #define SERVICES_AUTH_KEY_STORE_H_
 
@@ -26,10 +26,15 @@
 
 namespace bulkhead::auth {
 
-// Thread-safe. The newest key signs; an older one verifies until the last token it may have signed
-// has expired.
+// Thread-safe. The newest key signs; an older one verifies until the last token it may have signed has expired.
 class KeyStore : public KeySource {
  public:
+  struct Options {
+    // How long a key verifies after its successor was made; at least the longest life of a token.
+    absl::Duration overlap;
+    // What new keys are for where nobody asks for another: kEdDsa or kEs256.
+    crypto::Algorithm algorithm = crypto::Algorithm::kEdDsa;
+  };
   struct Dependencies {  // All outlive the store.
     storage::Database* database = nullptr;
     const crypto::Sealer* sealer = nullptr;
@@ -39,11 +44,8 @@ class KeyStore : public KeySource {
     RevocationLog* revocations = nullptr;
   };
 
-  // Loads the keys, and makes the first. `overlap`: how long a key verifies after its successor was
-  // made; at least the longest life of a token. DATA_LOSS `SEALED_DATA_INVALID` when the sealing
-  // key is not the one that sealed them.
-  static absl::StatusOr<std::unique_ptr<KeyStore>> Open(absl::Duration overlap,
-                                                        Dependencies dependencies);
+  // Loads the keys, and makes the first. DATA_LOSS `SEALED_DATA_INVALID` when the sealing key is not the one that sealed them.
+  static absl::StatusOr<std::unique_ptr<KeyStore>> Open(Options options, Dependencies dependencies);
 
   // A key that is neither expired nor revoked.
   std::shared_ptr<const crypto::VerifyingKey> Find(std::string_view key_id) override;
@@ -51,35 +53,49 @@ class KeyStore : public KeySource {
   struct Key {
     std::string id;
     std::shared_ptr<const crypto::SigningKey> key;
+    std::shared_ptr<const crypto::VerifyingKey> verifying_key;
     absl::Time created_at;
     std::optional<absl::Time> expires_at;  // Absent for the one that signs.
   };
-  Key Signer() const;
+  std::shared_ptr<const Key> Signer() const;
   // Those that verify, newest first.
-  std::vector<Key> Valid() const;
+  std::vector<std::shared_ptr<const Key>> Valid() const;
 
-  Awaitable<absl::Status> Rotate(const rpc::CallContext& call, crypto::Algorithm algorithm);
+  enum class State { kSigning, kVerifying, kExpired, kRevoked };
+  // One key as an administrator sees it.
+  struct Description {
+    std::string id;
+    crypto::Algorithm algorithm;
+    State state;
+    absl::Time created_at;
+    std::optional<absl::Time> expires_at;
+    std::optional<absl::Time> revoked_at;
+  };
+  // All of them, newest first, with those that ended in the last 90 days.
+  absl::StatusOr<std::vector<Description>> List() const;
 
-  // NOT_FOUND `KEY_NOT_FOUND`; FAILED_PRECONDITION `KEY_IS_LAST` for the key that signs: rotate
-  // first.
+  // Makes a new key, which signs from now on. Of the options' algorithm unless one is given.
+  Awaitable<absl::Status> Rotate(const rpc::CallContext& call, std::optional<crypto::Algorithm> algorithm);
+
+  // Withdraws a key: everybody is told through the revocation log. When it is the one that signs, a new one of the same algorithm takes its place in
+  // the same transaction. A key that is withdrawn already stays so. NOT_FOUND `KEY_NOT_FOUND`.
   Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view key_id);
 
  private:
-  KeyStore(absl::Duration overlap, Dependencies dependencies)
-      : overlap_(overlap), dependencies_(dependencies) {}
+  KeyStore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
 
   // Makes a key, and lets the older ones end after the overlap.
   absl::Status Insert(storage::Connection& connection, crypto::Algorithm algorithm);
-  absl::Status RevokeNow(storage::Connection& connection, std::string_view key_id);
+  absl::Status RevokeNow(storage::Connection& connection, std::string_view key_id, const AuditEntry& entry);
   // Reads the database into keys_.
   absl::Status Load();
 
-  const absl::Duration overlap_;
+  const Options options_;
   const Dependencies dependencies_;
-  absl::Mutex
-      load_mutex_;  // One reader at a time, so that an older snapshot never replaces a newer one.
+  absl::Mutex load_mutex_;  // One reader at a time, so that an older snapshot never replaces a newer one.
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(load_mutex_);
-  std::vector<Key> keys_ ABSL_GUARDED_BY(mutex_);  // Newest first, without the revoked.
+  // Newest first, without the revoked. The first one signs.
+  std::vector<std::shared_ptr<const Key>> keys_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bulkhead::auth

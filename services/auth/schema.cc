@@ -128,6 +128,10 @@ CREATE TABLE provider_sign_ins (
 CREATE INDEX provider_sign_ins_by_end ON provider_sign_ins (expires_at);
 CREATE INDEX provider_sign_ins_by_address ON provider_sign_ins (address, expires_at);
 )sql"},
+      {.name = "signing keys: when they were revoked", .statements = R"sql(
+ALTER TABLE signing_keys ADD COLUMN revoked_at INTEGER;
+UPDATE signing_keys SET revoked_at = created_at, sealed = x'' WHERE revoked;
+)sql"},
   };
 }
 

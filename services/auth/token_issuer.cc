@@ -1,5 +1,6 @@
 #include "services/auth/token_issuer.h"
 
+#include <memory>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -14,8 +15,8 @@ IssuedToken TokenIssuer::Issue(TokenClaims claims, absl::Duration lifetime) cons
   claims.issued_at = clock_->Now();
   claims.not_before = claims.issued_at;
   claims.expires_at = claims.issued_at + lifetime;
-  const KeyStore::Key signer = keys_->Signer();
-  return {.token = RawToken(SignToken(claims, signer.id, *signer.key)), .lifetime = lifetime};
+  const std::shared_ptr<const KeyStore::Key> signer = keys_->Signer();
+  return {.token = RawToken(SignToken(claims, signer->id, *signer->key)), .lifetime = lifetime};
 }
 
 }  // namespace bulkhead::auth

@@ -52,12 +52,41 @@ v1::Jwk ToProto(const KeyStore::Key& key) {
   return jwk;
 }
 
-v1::KeySet ToProto(const std::vector<KeyStore::Key>& keys) {
+v1::KeySet ToProto(const std::vector<std::shared_ptr<const KeyStore::Key>>& keys) {
   v1::KeySet set;
-  for (const KeyStore::Key& key : keys) {
-    *set.add_keys() = ToProto(key);
+  for (const std::shared_ptr<const KeyStore::Key>& key : keys) {
+    *set.add_keys() = ToProto(*key);
   }
   return set;
+}
+
+v1::KeyState ToProto(KeyStore::State state) {
+  switch (state) {
+    case KeyStore::State::kSigning:
+      return v1::KEY_STATE_SIGNING;
+    case KeyStore::State::kVerifying:
+      return v1::KEY_STATE_VERIFYING;
+    case KeyStore::State::kExpired:
+      return v1::KEY_STATE_EXPIRED;
+    case KeyStore::State::kRevoked:
+      return v1::KEY_STATE_REVOKED;
+  }
+  return v1::KEY_STATE_UNSPECIFIED;
+}
+
+v1::SigningKey ToProto(const KeyStore::Description& key) {
+  v1::SigningKey proto;
+  proto.set_kid(key.id);
+  proto.set_algorithm(crypto::AlgorithmName(key.algorithm));
+  proto.set_state(ToProto(key.state));
+  SetTimestamp(key.created_at, proto.mutable_create_time());
+  if (key.expires_at.has_value()) {
+    SetTimestamp(*key.expires_at, proto.mutable_expire_time());
+  }
+  if (key.revoked_at.has_value()) {
+    SetTimestamp(*key.revoked_at, proto.mutable_revoke_time());
+  }
+  return proto;
 }
 
 v1::IntrospectTokenResponse ToProto(const TokenExchange::Introspection& token) {
@@ -87,15 +116,19 @@ v1::IntrospectTokenResponse ToProto(const TokenExchange::Introspection& token) {
   return response;
 }
 
-absl::StatusOr<crypto::Algorithm> ParseAlgorithm(std::string_view name) {
-  if (name.empty() || name == crypto::AlgorithmName(crypto::Algorithm::kEdDsa)) {
+// nullopt for "".
+absl::StatusOr<std::optional<crypto::Algorithm>> ParseAlgorithm(std::string_view name) {
+  if (name.empty()) {
+    return std::nullopt;
+  }
+  if (name == crypto::AlgorithmName(crypto::Algorithm::kEdDsa)) {
     return crypto::Algorithm::kEdDsa;
   }
   if (name == crypto::AlgorithmName(crypto::Algorithm::kEs256)) {
     return crypto::Algorithm::kEs256;
   }
-  return AuthError(absl::StatusCode::kInvalidArgument, "keys are made for EdDSA or ES256",
-                   "ALGORITHM_UNKNOWN", {{"algorithm", std::string(name)}});
+  return AuthError(absl::StatusCode::kInvalidArgument, "keys are made for EdDSA or ES256", "ALGORITHM_UNKNOWN",
+                   {{"algorithm", std::string(name)}});
 }
 
 class TokenServiceImpl final : public v1::TokenService::CallbackService {
@@ -103,72 +136,70 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
   TokenServiceImpl(Edge edge, TokenExchange* exchange, KeyStore* keys)
       : edge_(edge), exchange_(exchange), keys_(keys) {}
 
-  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context,
-                                      const v1::GetKeySetRequest* request,
+  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context, const v1::GetKeySetRequest* request,
                                       v1::KeySet* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request,
-                           response, std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request, response,
+                           std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
   }
 
   grpc::ServerUnaryReactor* IssueServiceToken(grpc::CallbackServerContext* context,
                                               const v1::IssueServiceTokenRequest* request,
                                               v1::IssuedToken* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context,
-                           request, response,
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context, request, response,
                            std::bind_front(&TokenServiceImpl::OnIssueServiceToken, this));
   }
 
-  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context,
-                                          const v1::ExchangeTokenRequest* request,
+  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context, const v1::ExchangeTokenRequest* request,
                                           v1::IssuedToken* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request,
-                         response, std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
   }
 
   grpc::ServerUnaryReactor* IntrospectToken(grpc::CallbackServerContext* context,
                                             const v1::IntrospectTokenRequest* request,
                                             v1::IntrospectTokenResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request,
-                         response, std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
   }
 
-  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context,
-                                       const v1::RotateKeysRequest* request,
+  grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* context, const v1::ListKeysRequest* request,
+                                     v1::ListKeysResponse* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ListKeys", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnListKeys, this));
+  }
+
+  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context, const v1::RotateKeysRequest* request,
                                        v1::KeySet* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request,
-                         response, std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
   }
 
-  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context,
-                                      const v1::RevokeKeyRequest* request,
+  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context, const v1::RevokeKeyRequest* request,
                                       Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request,
-                         response, std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request, response,
+                         std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&,
-                                                    const v1::GetKeySetRequest&) {
+  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&, const v1::GetKeySetRequest&) {
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(
-      const rpc::CallContext& call, const v1::IssueServiceTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(const rpc::CallContext& call,
+                                                                 const v1::IssueServiceTokenRequest& request) {
     const Secret secret(request.secret());
-    CO_ASSIGN_OR_RETURN(IssuedToken issued,
-                        co_await exchange_->IssueForService(call, request.service(), secret));
+    CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->IssueForService(call, request.service(), secret));
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(
-      const rpc::CallContext& call, const v1::ExchangeTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(const rpc::CallContext& call,
+                                                             const v1::ExchangeTokenRequest& request) {
     CO_ASSIGN_OR_RETURN(OwnedName run, ParseOwnedName("runs", request.run()));
-    const TokenExchange::Request exchange{
-        .subject = RawToken(request.subject_token()),
-        .run_user = run.user,
-        .run = run.id,
-        .lifetime = FromDuration(request.lifetime()),
-        .permissions = {request.permissions().begin(), request.permissions().end()}};
+    const TokenExchange::Request exchange{.subject = RawToken(request.subject_token()),
+                                          .run_user = run.user,
+                                          .run = run.id,
+                                          .lifetime = FromDuration(request.lifetime()),
+                                          .permissions = {request.permissions().begin(), request.permissions().end()}};
     CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->Exchange(call, exchange));
     co_return ToProto(issued);
   }
@@ -180,15 +211,23 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return token.has_value() ? ToProto(*token) : v1::IntrospectTokenResponse();
   }
 
+  Awaitable<absl::StatusOr<v1::ListKeysResponse>> OnListKeys(const rpc::CallContext&, const v1::ListKeysRequest&) {
+    CO_ASSIGN_OR_RETURN(std::vector<KeyStore::Description> keys, keys_->List());
+    v1::ListKeysResponse response;
+    for (const KeyStore::Description& key : keys) {
+      *response.add_keys() = ToProto(key);
+    }
+    co_return response;
+  }
+
   Awaitable<absl::StatusOr<v1::KeySet>> OnRotateKeys(const rpc::CallContext& call,
                                                      const v1::RotateKeysRequest& request) {
-    CO_ASSIGN_OR_RETURN(crypto::Algorithm algorithm, ParseAlgorithm(request.algorithm()));
+    CO_ASSIGN_OR_RETURN(std::optional<crypto::Algorithm> algorithm, ParseAlgorithm(request.algorithm()));
     CO_RETURN_IF_ERROR(co_await keys_->Rotate(call, algorithm));
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call,
-                                               const v1::RevokeKeyRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call, const v1::RevokeKeyRequest& request) {
     CO_RETURN_IF_ERROR(co_await keys_->Revoke(call, request.kid()));
     co_return Empty();
   }

@@ -102,6 +102,42 @@ class Ed25519SigningKey : public SigningKey {
   Secret private_;
 };
 
+// The y coordinates of the eight points whose order divides 8, in all spellings. Under such a key there is a signature that fits any message.
+// RFC 8032 does not exclude them.
+bool IsOfSmallOrder(std::string_view x) {
+  constexpr std::string_view kPoints[] = {
+      std::string_view("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+                       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+                       32),
+      std::string_view("\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+                       "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+                       32),
+      std::string_view("\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+                       32),
+      std::string_view("\xed\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+                       32),
+      std::string_view("\xee\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+                       32),
+      std::string_view("\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0"
+                       "\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+                       32),
+      std::string_view("\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f"
+                       "\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+                       32),
+  };
+  std::string y(x);
+  y.back() = static_cast<char>(y.back() & 0x7F);  // The sign of the other coordinate.
+  for (const std::string_view point : kPoints) {
+    if (y == point) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // --- ECDSA P-256 ---------------------------------------------------------------------------------
 
 class P256VerifyingKey : public VerifyingKey {
@@ -206,6 +242,9 @@ std::string_view AlgorithmName(Algorithm algorithm) {
 absl::StatusOr<std::shared_ptr<const VerifyingKey>> VerifyingKey::FromEd25519(std::string_view x) {
   if (x.size() != ED25519_PUBLIC_KEY_LEN) {
     return KeyInvalid("an Ed25519 public key has 32 bytes");
+  }
+  if (IsOfSmallOrder(x)) {
+    return KeyInvalid("the Ed25519 point is of small order, so anybody can sign for it");
   }
   return std::make_shared<Ed25519VerifyingKey>(x);
 }
