@@ -79,6 +79,73 @@ $('sign-in').addEventListener('submit', async (event) => {
   }
 });
 
+// --- OpenID providers: the browser goes there and comes back to /v1/oidc/callback, where this page is served too. ---
+
+let providers = [];
+
+function providerButtons(text, link) {
+  return providers.map(({name, displayName}) => element('button', {
+    type: 'button', className: 'quiet', textContent: `${text} ${displayName}`, onclick: () => leaveFor(name, link),
+  }));
+}
+
+async function leaveFor(provider, link) {
+  try {
+    if (!link) session.clear();
+    const {authorizationUri} = await call('POST', `/v1/oidc/${encodeURIComponent(idOf(provider))}/start`, {link});
+    location.assign(authorizationUri);
+  } catch (e) {
+    fail(e);
+  }
+}
+
+// Wherever the user is.
+function fail(e) {
+  document.querySelector(session.get() ? '#account .error' : '#sign-in .error').textContent = e.message;
+}
+
+async function comeBack() {
+  if (location.pathname !== '/v1/oidc/callback') return;
+  const redirectQuery = location.search.slice(1);
+  // Out of the address, and so out of the history, before anything else happens.
+  history.replaceState(null, '', '/');
+  try {
+    const body = JSON.stringify({redirectQuery});
+    const response = await send('POST', '/v1/oidc/callback', {body, headers: {'Content-Type': 'application/json'}, again: false});
+    const tokens = await response.json();
+    if (!tokens.accessToken) return;  // An identity was linked; the session goes on.
+    session.set(tokens);
+    const {login} = await call('GET', '/v1/users/me');
+    session.set({...session.get(), login});
+  } catch (e) {
+    fail(e);
+  }
+}
+
+async function loadProviders() {
+  providers = (await call('GET', '/v1/providers')).providers || [];
+  $('providers').replaceChildren(...providerButtons('Sign in with', false));
+  $('link').replaceChildren(...providerButtons('Add', true));
+}
+
+async function loadIdentities() {
+  const identities = (await call('GET', '/v1/users/me/identities')).identities || [];
+  const label = (each) => providers.find(({name}) => name === each.provider)?.displayName || idOf(each.provider);
+  $('account').hidden = !providers.length && !identities.length;
+  $('identities').replaceChildren(...identities.map((each) => element('li', {},
+      element('span', {className: 'name', textContent: `${label(each)} ${each.email || each.subject}`, title: each.subject}),
+      element('button', {type: 'button', className: 'quiet', textContent: 'Remove', onclick: () => unlink(each)}))));
+}
+
+async function unlink(identity) {
+  try {
+    await call('DELETE', `/v1/users/me/identities/${encodeURIComponent(idOf(identity.name))}`);
+    await loadIdentities();
+  } catch (e) {
+    fail(e);
+  }
+}
+
 $('sign-out').addEventListener('click', async () => {
   const id = session.get()?.session?.split('/').pop();
   try {
@@ -443,10 +510,15 @@ function show() {
   $('empty').hidden = false;
   if (tokens) {
     loadRuns().catch((e) => { $('empty').textContent = e.message; });
+    loadIdentities().catch(fail);
     socket.connect();
   } else {
     socket.status('');
   }
 }
 
-document.addEventListener('DOMContentLoaded', show);
+document.addEventListener('DOMContentLoaded', async () => {
+  await comeBack();
+  await loadProviders().catch(fail);
+  show();
+});
