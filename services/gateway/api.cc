@@ -15,6 +15,7 @@
 #include "boost/asio/this_coro.hpp"
 #include "bulkhead/agent/v1/run_service.pb.h"
 #include "bulkhead/auth/v1/session_service.pb.h"
+#include "bulkhead/auth/v1/token_service.pb.h"
 #include "bulkhead/notifier/v1/event_service.pb.h"
 #include "bulkhead/tool/v1/file_service.pb.h"
 #include "bulkhead/tool/v1/tool_service.pb.h"
@@ -23,6 +24,7 @@
 #include "services/common/runtime/executor.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/gateway/discovery.h"
 #include "services/gateway/frame_codec.h"
 #include "services/gateway/sign_in_cookie.h"
 #include "services/gateway/static_page.h"
@@ -119,6 +121,7 @@ Api::Api(Options options, Dependencies dependencies, std::vector<RpcShape> shape
         }
         return patterns;
       }()),
+      oauth_(options_.max_body_bytes, dependencies_.backend),
       tickets_({}, dependencies_.clock),
       sockets_(options_.max_sockets_per_user) {}
 
@@ -167,6 +170,12 @@ Awaitable<absl::Status> Api::Dispatch(HttpExchange& exchange) {
       co_return absl::OkStatus();
     case RouteKind::kPage:
       co_return co_await ServePage(exchange);
+    case RouteKind::kOAuthToken:
+    case RouteKind::kOAuthRevoke:
+    case RouteKind::kOAuthIntrospect:
+    case RouteKind::kDiscovery:
+    case RouteKind::kKeySet:
+      co_return co_await ServeOAuth(route.kind, exchange);
     case RouteKind::kWebSocket:
       co_return GatewayError(absl::StatusCode::kFailedPrecondition, "UPGRADE_REQUIRED",
                              "this is a WebSocket: ask for an upgrade");
@@ -463,8 +472,7 @@ Awaitable<absl::Status> Api::ServeProviderStart(Asked asked) {
   const std::string base = base_url();
   request.set_redirect_uri(absl::StrCat(base, kSignInCallbackPath));
   auth::v1::BeginProviderSignInResponse begun;
-  CO_RETURN_IF_ERROR(
-      co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, request, &begun));
+  CO_RETURN_IF_ERROR(co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, request, &begun));
   const std::string cookie = SignInCookie(begun.state(), base);
   // The cookie is all that has the state.
   begun.clear_state();
@@ -501,6 +509,36 @@ void Api::SetBaseUrl(std::string url) {
 std::string Api::base_url() const {
   absl::MutexLock lock(mutex_);
   return base_url_;
+}
+
+Awaitable<absl::Status> Api::ServeOAuth(RouteKind kind, HttpExchange& exchange) {
+  rpc::CallContext call = AnonymousCall(exchange.request());
+  call.stop = exchange.stop();
+  HttpResponse response;
+  switch (kind) {
+    case RouteKind::kOAuthToken:
+      response = co_await oauth_.ServeToken(exchange, std::move(call));
+      break;
+    case RouteKind::kOAuthRevoke:
+      response = co_await oauth_.ServeRevoke(exchange, std::move(call));
+      break;
+    case RouteKind::kOAuthIntrospect:
+      response = co_await oauth_.ServeIntrospect(exchange, std::move(call));
+      break;
+    case RouteKind::kKeySet: {
+      auth::v1::KeySet keys;
+      CO_RETURN_IF_ERROR(co_await dependencies_.backend->Call(std::move(call),
+                                                              "bulkhead.auth.v1.TokenService/GetKeySet", kRpcTimeout,
+                                                              auth::v1::GetKeySetRequest(), &keys));
+      response = KeySetResponse(keys, exchange.request());
+      break;
+    }
+    default:
+      response = DiscoveryResponse(options_.issuer, base_url());
+      break;
+  }
+  co_await exchange.Respond(std::move(response));
+  co_return absl::OkStatus();
 }
 
 absl::Status Api::CheckOrigin(const HttpRequest& request, bool by_ticket) const {

@@ -19,6 +19,7 @@
 #include "services/gateway/backend.h"
 #include "services/gateway/http_message.h"
 #include "services/gateway/http_server.h"
+#include "services/gateway/oauth_endpoint.h"
 #include "services/gateway/router.h"
 #include "services/gateway/routes.h"
 #include "services/gateway/socket_registry.h"
@@ -32,6 +33,7 @@ namespace bulkhead::gateway {
 class Api final : public HttpHandler {
  public:
   struct Options {
+    std::string issuer;  // Of the platform's tokens.
     std::vector<std::string> allowed_origins;
     uint64_t max_body_bytes = 0;
     uint64_t max_upload_bytes = 0;
@@ -86,6 +88,8 @@ class Api final : public HttpHandler {
   Awaitable<absl::Status> ServeTicket(Asked asked);
   Awaitable<absl::Status> ServeReady(Asked asked);
   Awaitable<absl::Status> ServePage(HttpExchange& exchange);
+  // The OAuth 2.0 endpoints and what leads to them.
+  Awaitable<absl::Status> ServeOAuth(RouteKind kind, HttpExchange& exchange);
   Awaitable<absl::Status> ServeProviderStart(Asked asked);
   Awaitable<absl::Status> ServeProviderCallback(Asked asked);
 
@@ -98,6 +102,7 @@ class Api final : public HttpHandler {
   const Dependencies dependencies_;
   const std::vector<RpcShape> shapes_;
   const Router router_;
+  OAuthEndpoint oauth_;
   TicketStore tickets_;
   SocketRegistry sockets_;
   mutable absl::Mutex mutex_;

@@ -93,6 +93,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(Options options, Depend
 
   auto state = std::make_shared<State>();
   Api::Options api_options;
+  api_options.issuer = std::move(options.issuer);
   api_options.allowed_origins = std::move(options.allowed_origins);
   api_options.max_body_bytes = options.max_body_bytes;
   api_options.max_upload_bytes = options.max_upload_bytes;

@@ -29,6 +29,7 @@ class Gateway {
  public:
   struct Options {
     std::string listen = "127.0.0.1:0";  // `address:port`; port 0 takes a free one.
+    std::string issuer = "bulkhead";  // Of the platform's tokens, for the discovery documents.
     // Where browsers reach it: "https://bulkhead.example". Empty: the address that it listens on.
     std::string public_url;
     // Origins ("https://console.example.org") that WebSockets may come from, besides the gateway's own.

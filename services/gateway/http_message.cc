@@ -86,6 +86,19 @@ std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_spa
   return result;
 }
 
+std::optional<std::map<std::string, std::string>> ParseParameters(std::string_view encoded) {
+  std::map<std::string, std::string> parameters;
+  for (std::string_view parameter : absl::StrSplit(encoded, '&', absl::SkipEmpty())) {
+    const std::pair<std::string_view, std::string_view> pair = absl::StrSplit(parameter, absl::MaxSplits('=', 1));
+    std::optional<std::string> name = PercentDecode(pair.first, /*plus_is_space=*/true);
+    std::optional<std::string> value = PercentDecode(pair.second, /*plus_is_space=*/true);
+    if (!name.has_value() || !value.has_value() || !parameters.emplace(*std::move(name), *std::move(value)).second) {
+      return std::nullopt;
+    }
+  }
+  return parameters;
+}
+
 absl::Status ParseTarget(std::string_view target, HttpRequest* request) {
   const absl::Status invalid = GatewayError(absl::StatusCode::kInvalidArgument, "TARGET_INVALID",
                                             "the request's target must be a path, percent-encoded as RFC 3986 says");
@@ -94,15 +107,11 @@ absl::Status ParseTarget(std::string_view target, HttpRequest* request) {
   }
   const std::pair<std::string_view, std::string_view> parts = absl::StrSplit(target, absl::MaxSplits('?', 1));
   request->path = std::string(parts.first);
-  for (std::string_view parameter : absl::StrSplit(parts.second, '&', absl::SkipEmpty())) {
-    const std::pair<std::string_view, std::string_view> pair = absl::StrSplit(parameter, absl::MaxSplits('=', 1));
-    std::optional<std::string> name = PercentDecode(pair.first, /*plus_is_space=*/true);
-    std::optional<std::string> value = PercentDecode(pair.second, /*plus_is_space=*/true);
-    // Twice the same parameter would be read one way here and the other way elsewhere.
-    if (!name.has_value() || !value.has_value() || !request->query.emplace(*name, *value).second) {
-      return invalid;
-    }
+  std::optional<std::map<std::string, std::string>> query = ParseParameters(parts.second);
+  if (!query.has_value()) {
+    return invalid;
   }
+  request->query = *std::move(query);
   return absl::OkStatus();
 }
 

@@ -62,6 +62,9 @@ class HttpExchange {
   virtual Awaitable<void> EndStream() = 0;
 };
 
+// "a=1&b=2", as in a query or a form. Nullopt when it is malformed, or names a parameter twice: one would be read here and the other one elsewhere.
+std::optional<std::map<std::string, std::string>> ParseParameters(std::string_view encoded);
+
 // Splits a request's target into `path` and `query`. INVALID_ARGUMENT `TARGET_INVALID`.
 absl::Status ParseTarget(std::string_view target, HttpRequest* request);
 

@@ -29,7 +29,12 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/sessions:refresh", kRpc, "bulkhead.auth.v1.SessionService/RefreshSession"},
     {"POST", "/v1/sessions:revokeAll", kRpc, "bulkhead.auth.v1.SessionService/RevokeAllSessions"},
     {"GET", "/v1/sessions", kRpc, "bulkhead.auth.v1.SessionService/ListSessions"},
-    {"GET", "/.well-known/jwks.json", kRpc, "bulkhead.auth.v1.TokenService/GetKeySet"},
+    {"POST", "/v1/oauth/token", kOAuthToken},
+    {"POST", "/v1/oauth/revoke", kOAuthRevoke},
+    {"POST", "/v1/oauth/introspect", kOAuthIntrospect},
+    {"GET", "/.well-known/jwks.json", kKeySet, "bulkhead.auth.v1.TokenService/GetKeySet"},
+    {"GET", "/.well-known/openid-configuration", kDiscovery},
+    {"GET", "/.well-known/oauth-authorization-server", kDiscovery},
 
     // Administration.
     {"GET", "/v1/users", kRpc, "bulkhead.auth.v1.UserService/ListUsers"},

@@ -16,9 +16,14 @@ enum class RouteKind {
   kDownload,    // A file, in pieces.
   kTicket,      // A ticket for the WebSocket.
   kWebSocket,   // The WebSocket.
-  kHealth,      // The process lives.
-  kReady,       // The services answer.
-  kPage,        // A file of the web console.
+  kOAuthToken,  // The platform's own OAuth 2.0 endpoints: forms, not JSON, and errors of their own.
+  kOAuthRevoke,
+  kOAuthIntrospect,
+  kDiscovery,  // Metadata of the tokens' issuer.
+  kKeySet,     // The keys to verify tokens with.
+  kHealth,     // The process lives.
+  kReady,      // The services answer.
+  kPage,       // A file of the web console.
   // A browser's sign-in through an OpenID provider: sets the cookie and sends it there, or tells the page where to go.
   kProviderStart,
   kProviderCallback,  // Its end: the page hands in the query that it came back with, the browser its cookie.
