@@ -33,8 +33,6 @@
 namespace bulkhead {
 namespace {
 
-// Who issues the platform's tokens, and for whom.
-constexpr char kIssuer[] = "bulkhead";
 constexpr size_t kServiceSecretBytes = 32;
 constexpr int kDefaultThreads = 2;
 constexpr int kDefaultBlockingThreads = 4;
@@ -118,6 +116,7 @@ struct Platform::State {
   std::unique_ptr<BlockingPool> blocking;
   std::unique_ptr<Executor> executor;
   std::map<std::string, Secret> service_secrets;
+  TokenVerifier::Options verifier_options;
   std::string url;
   bool shut_down = false;
 
@@ -143,7 +142,7 @@ struct Platform::State {
     Verification verification;
     verification.keys = rpc::RemoteKeySource::Create({}, ConnectTo(*auth_host), clock, executor.get());
     ASSIGN_OR_RETURN(verification.verifier,
-                     TokenVerifier::Create({.issuer = kIssuer, .audience = kIssuer}, verification.keys.get(), clock));
+                     TokenVerifier::Create(verifier_options, verification.keys.get(), clock));
     return verification;
   }
 
@@ -176,6 +175,7 @@ absl::Status Platform::State::MakeFoundation(const common::v1::PlatformConfig& c
     own_ids = CreateRandomIds();
   }
   ids = options.ids == nullptr ? own_ids.get() : options.ids;
+  verifier_options = VerifierOptions(config.auth());
   Secret key = std::move(options.sealing_key);
   if (key.empty()) {
     ASSIGN_OR_RETURN(key, data_dir->OwnSealingKey());
@@ -193,7 +193,7 @@ absl::Status Platform::State::MakeFoundation(const common::v1::PlatformConfig& c
 }
 
 absl::Status Platform::State::MakeAuth(const common::v1::PlatformConfig& config) {
-  auth::AuthServer::Options auth_options = AuthOptions(config.auth());
+  ASSIGN_OR_RETURN(auth::AuthServer::Options auth_options, AuthOptions(config, options.environment));
   auth_options.data_dir = data_dir->path();
   auth_options.durable = options.durable;
   auth_options.accounts.admin_login = options.admin_login;
@@ -263,7 +263,7 @@ absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config
 
 absl::Status Platform::State::MakeGateway(const common::v1::PlatformConfig& config) {
   ASSIGN_OR_RETURN(gateway_verification, MakeVerification());
-  ASSIGN_OR_RETURN(gateway, gateway::Gateway::Create(GatewayOptions(config.gateway()),
+  ASSIGN_OR_RETURN(gateway, gateway::Gateway::Create(GatewayOptions(config),
                                                      {.executor = executor.get(),
                                                       .clock = clock,
                                                       .ids = ids,

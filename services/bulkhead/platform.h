@@ -14,6 +14,7 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/support/client_interceptor.h"
 #include "services/agent/agent.h"
+#include "services/common/config/environment.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/runtime/executor.h"
@@ -42,6 +43,8 @@ class Platform {
   struct Options {
     std::string data_dir;
     Secret sealing_key;  // Of secrets at rest, 32 bytes. Empty takes the one that is kept in data_dir.
+    // Where `env:NAME` of the configuration's secrets is looked up.
+    config::Environment environment;
     // The login that becomes administrator when it registers; "" for nobody.
     std::string admin_login;
     Transport transport = Transport::kInProcess;
@@ -61,7 +64,7 @@ class Platform {
   };
 
   // Returns when everything listens and runs that were interrupted have been taken up again. Errors: those of DataDir,
-  // of the services, and UNAVAILABLE `ADDRESS_IN_USE` when the gateway cannot listen.
+  // of the configuration's secrets, of the services, and UNAVAILABLE `ADDRESS_IN_USE` when the gateway cannot listen.
   static absl::StatusOr<std::unique_ptr<Platform>> Create(Options options, const common::v1::PlatformConfig& config);
 
   // Without Shutdown this is as near to a crash as one process can come: nothing is drained, runs stay as their journal

@@ -1,16 +1,66 @@
 #include "services/bulkhead/service_options.h"
 
 #include <cstdint>
+#include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "bulkhead/common/v1/config.pb.h"
+#include "services/auth/oidc/provider.h"
 #include "services/common/config/config.h"
+#include "services/common/config/secret_reference.h"
+#include "services/common/crypto/signature.h"
+#include "services/common/status/macros.h"
 
 namespace bulkhead {
 
 using config::ToDuration;
 
-auth::AuthServer::Options AuthOptions(const common::v1::AuthConfig& config) {
+namespace {
+
+// For whom tokens are.
+constexpr char kAudience[] = "bulkhead";
+constexpr char kCallbackPath[] = "/v1/oidc/callback";
+
+// Where providers send browsers back to when the configuration names no address: the gateway, as browsers reach it. The
+// port of a loopback address is not compared (RFC 8252 section 7.3), so the one that it listens on need not be known.
+std::string CallbackOf(const common::v1::GatewayConfig& gateway) {
+  const std::string base = gateway.has_public_url() ? gateway.public_url() : absl::StrCat("http://", gateway.listen());
+  return absl::StrCat(base, kCallbackPath);
+}
+
+absl::StatusOr<auth::oidc::Provider> ProviderOf(const common::v1::OpenIdProvider& config,
+                                                const common::v1::GatewayConfig& gateway,
+                                                const config::Environment& environment) {
+  auth::oidc::Provider provider{.id = config.id(),
+                                .display_name = config.display_name(),
+                                .issuer = config.issuer(),
+                                .client_id = config.client_id(),
+                                .scopes = {config.scopes().begin(), config.scopes().end()},
+                                .redirect_uris = {config.redirect_uris().begin(), config.redirect_uris().end()},
+                                .allow_sign_up = config.allow_sign_up(),
+                                .allow_insecure_http = config.allow_insecure_http(),
+                                .ca_file = config.ca_file()};
+  if (config.has_client_secret()) {
+    ASSIGN_OR_RETURN(provider.client_secret, config::ResolveSecret(config.client_secret(), environment));
+  }
+  if (provider.redirect_uris.empty()) {
+    provider.redirect_uris.push_back(CallbackOf(gateway));
+  }
+  return provider;
+}
+
+}  // namespace
+
+absl::StatusOr<auth::AuthServer::Options> AuthOptions(const common::v1::PlatformConfig& platform,
+                                                      const config::Environment& environment) {
+  const common::v1::AuthConfig& config = platform.auth();
+  const TokenVerifier::Options verifier = VerifierOptions(config);
   auth::AuthServer::Options options;
+  options.issuer = verifier.issuer;
+  options.audience = verifier.audience;
+  options.token_leeway = verifier.leeway;
+  options.verified_token_cache = verifier.cache_entries;
   if (config.has_access_token_lifetime()) {
     options.sessions.access_token_lifetime = ToDuration(config.access_token_lifetime());
   }
@@ -32,6 +82,31 @@ auth::AuthServer::Options AuthOptions(const common::v1::AuthConfig& config) {
   if (config.has_free_sign_in_failures()) {
     options.throttle.free_failures_by_login = static_cast<int>(config.free_sign_in_failures());
   }
+  if (config.key_algorithm() == "ES256") {
+    options.key_algorithm = crypto::Algorithm::kEs256;
+  }
+  if (config.has_key_rotation_interval()) {
+    options.key_rotation_interval = ToDuration(config.key_rotation_interval());
+  }
+  options.breached_passwords = config.breached_passwords();
+  for (const common::v1::OpenIdProvider& configured : config.providers()) {
+    ASSIGN_OR_RETURN(auth::oidc::Provider provider, ProviderOf(configured, platform.gateway(), environment));
+    options.providers.push_back(std::move(provider));
+  }
+  for (const common::v1::OAuthClient& client : config.clients()) {
+    auth::ServiceAccount& account = options.tokens.service_accounts[client.id()];
+    ASSIGN_OR_RETURN(account.secret, config::ResolveSecret(client.secret(), environment));
+    account.permissions = {client.permissions().begin(), client.permissions().end()};
+  }
+  return options;
+}
+
+TokenVerifier::Options VerifierOptions(const common::v1::AuthConfig& config) {
+  TokenVerifier::Options options{.issuer = config.has_issuer() ? config.issuer() : kAudience, .audience = kAudience};
+  if (config.has_token_leeway()) {
+    options.leeway = ToDuration(config.token_leeway());
+  }
+  options.cache_entries = config.verified_token_cache();
   return options;
 }
 
@@ -89,8 +164,11 @@ agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config) 
   return options;
 }
 
-gateway::Gateway::Options GatewayOptions(const common::v1::GatewayConfig& config) {
+gateway::Gateway::Options GatewayOptions(const common::v1::PlatformConfig& platform) {
+  const common::v1::GatewayConfig& config = platform.gateway();
   gateway::Gateway::Options options;
+  options.issuer = VerifierOptions(platform.auth()).issuer;
+  options.public_url = config.public_url();
   if (config.has_listen()) {
     options.listen = config.listen();
   }

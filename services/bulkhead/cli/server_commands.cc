@@ -42,6 +42,7 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   }
   Platform::Options platform_options;
   platform_options.data_dir = config.values().data_dir();
+  platform_options.environment = environment;
   platform_options.admin_login = options.admin_login;
   if (config.values().has_sealing_key()) {
     ASSIGN_OR_RETURN(platform_options.sealing_key,
