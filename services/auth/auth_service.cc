@@ -20,6 +20,7 @@
 #include "services/auth/key_store.h"
 #include "services/auth/oidc/provider_sign_ins.h"
 #include "services/auth/password_hasher.h"
+#include "services/auth/permission_denials.h"
 #include "services/auth/revocation_log.h"
 #include "services/auth/roles.h"
 #include "services/auth/schema.h"
@@ -102,6 +103,7 @@ struct AuthServer::State {
   std::unique_ptr<Accounts> accounts;
   std::unique_ptr<TokenExchange> exchange;
   std::unique_ptr<Roles> roles;
+  std::unique_ptr<PermissionDenials> denials;
   std::unique_ptr<oidc::ProviderSignIns> providers;
   std::vector<std::unique_ptr<grpc::Service>> services;
 };
@@ -176,6 +178,7 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                              .sign_ins = state->sign_ins.get(),
                                                              .audit = audit});
   state->roles = std::make_unique<Roles>(database, audit);
+  state->denials = std::make_unique<PermissionDenials>(audit);
 
   ASSIGN_OR_RETURN(state->providers,
                    oidc::ProviderSignIns::Create({.reserved_login = admin_login}, std::move(options.providers),
@@ -192,6 +195,7 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
       .calls = dependencies.rpc, .sign_ins = state->sign_ins.get(), .providers = state->providers.get()};
   edge.calls.verifier = state->verifier.get();
   edge.calls.key_refresher = nullptr;
+  edge.calls.denials = state->denials.get();
   edge.calls.revocations = &revocations->set();
   state->services.push_back(NewUserService(edge, state->accounts.get()));
   state->services.push_back(NewSessionService(edge, state->exchange.get()));

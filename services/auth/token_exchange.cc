@@ -21,6 +21,9 @@
 namespace bulkhead::auth {
 namespace {
 
+// Each costs bytes in every call, and a comparison in every check.
+constexpr size_t kMaxPermissions = 64;
+
 std::string RunName(std::string_view user, std::string_view run) { return absl::StrCat("users/", user, "/runs/", run); }
 
 }  // namespace
@@ -47,6 +50,11 @@ absl::StatusOr<IssuedToken> TokenExchange::TryExchange(const rpc::CallContext& c
         absl::StatusCode::kInvalidArgument,
         absl::StrCat("a run token lives more than 0 s and at most ", absl::FormatDuration(kMaxRunTokenLifetime)),
         "LIFETIME_INVALID");
+  }
+  if (request.permissions.size() > kMaxPermissions) {
+    return AuthError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("a token is narrowed to at most ", kMaxPermissions, " patterns"),
+                     "PERMISSIONS_TOO_MANY");
   }
   for (const std::string& pattern : request.permissions) {
     RETURN_IF_ERROR(ValidatePermissionPattern(pattern));

@@ -57,7 +57,7 @@ class TokenExchange {
   };
   // UNAUTHENTICATED with a `TOKEN_...` reason or `SESSION_REVOKED`; PERMISSION_DENIED
   // `SERVICE_ONLY`; NOT_FOUND `RESOURCE_NOT_FOUND` for a run that is not the subject's;
-  // INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`.
+  // INVALID_ARGUMENT `LIFETIME_INVALID`, `PERMISSION_MALFORMED`, `PERMISSIONS_TOO_MANY`.
   Awaitable<absl::StatusOr<IssuedToken>> Exchange(const rpc::CallContext& call, const Request& request);
 
   // UNAUTHENTICATED `SERVICE_CREDENTIALS_INVALID`, after the same work for an unknown service.

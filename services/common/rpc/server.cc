@@ -19,6 +19,7 @@
 #include "bulkhead/common/v1/options.pb.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/server_context.h"
+#include "services/common/rpc/denial_observer.h"
 #include "services/common/rpc/metadata.h"
 #include "services/common/rpc/remote_key_source.h"
 #include "services/common/rpc/revocation_set.h"
@@ -254,6 +255,8 @@ Awaitable<void> RunCall(ServerDependencies dependencies, std::string method, con
   absl::Status status = co_await Admit(dependencies, method, *context, *request, call);
   if (status.ok()) {
     status = co_await HandleUnderToken(dependencies, method, std::move(handler), call);
+  } else if (status.code() == absl::StatusCode::kPermissionDenied && dependencies.denials != nullptr) {
+    status = co_await dependencies.denials->OnDenied(call, method, std::move(status));
   }
   status = WithReason(method, std::move(status));
   ABSL_VLOG(1) << method << " user=" << (call.user.has_value() ? call.user->user() : "-")

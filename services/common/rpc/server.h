@@ -36,6 +36,7 @@
 
 namespace bulkhead::rpc {
 
+class DenialObserver;
 class RemoteKeySource;
 class RevocationSet;
 
@@ -48,6 +49,8 @@ struct ServerDependencies {
   RemoteKeySource* key_refresher = nullptr;
   // What has been revoked. Null where nothing can be.
   RevocationSet* revocations = nullptr;
+  // Told of calls whose token does not carry the permission. May be null.
+  DenialObserver* denials = nullptr;
 };
 
 namespace internal {
