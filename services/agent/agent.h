@@ -99,7 +99,7 @@ struct ParallelOptions {
 };
 
 // The agent's way to the world. Every operation is a command with a place in the run's journal, in
-// program order; commands inside All have the place of their branch, whatever order the branches
+// program order; commands inside a parallel group have the place of their branch, whatever order the branches
 // finish in. A replay that asks for another command than the journal has fails the run with
 // NONDETERMINISTIC_AGENT.
 //
@@ -115,8 +115,7 @@ class RunContext {
 
   // Calls a tool ("table.load") as the run's user and waits for its output. The tool's own error
   // comes back as it is.
-  virtual Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool,
-                                                             nlohmann::json input) = 0;
+  virtual Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool, nlohmann::json input) = 0;
 
   // The same, typed: T has `static constexpr std::string_view kTool`, `nlohmann::json ToJson()
   // const`, and a `Result` with `static absl::StatusOr<Result> FromJson(const nlohmann::json&)`.
@@ -150,11 +149,33 @@ class RunContext {
   template <typename Items, typename Fn>
   auto AllSettled(const Items& items, Fn fn, ParallelOptions options = {});
 
+  // Runs `fn` for each item as All does, until one has succeeded: the result of that one. The others are stopped: what
+  // they wait for returns CANCELLED `BRANCH_LOST`, tool calls are cancelled, and those that have not begun don't begin.
+  // Returns when all have ended; the first error in the items' order when none has succeeded, and INVALID_ARGUMENT
+  // `NO_BRANCHES` without items. `fn` is `(RunContext& branch, const Item&)`. Who won is in the journal.
+  template <typename Items, typename Fn>
+  auto Any(const Items& items, Fn fn, ParallelOptions options = {}) {
+    return Compete(Contest::kAny, items, std::move(fn), options);
+  }
+
+  // The same, until one has ended, well or not: its result or error.
+  template <typename Items, typename Fn>
+  auto Race(const Items& items, Fn fn, ParallelOptions options = {}) {
+    return Compete(Contest::kRace, items, std::move(fn), options);
+  }
+
+  // How the code of an agent changes while runs of it are under way: true when this run came here under the code that
+  // has this patch, false when it came by before, and so must go on as it did. The answer to one name is the same all
+  // through the run. Ask outside of parallel groups.
+  //
+  //   if (co_await run.Patched("two-pass")) { ... the new way ... } else { ... the old way ... }
+  virtual Awaitable<bool> Patched(std::string name) = 0;
+
   // "ada", and "users/ada/runs/run-1".
   virtual const std::string& user() const = 0;
   virtual const std::string& name() const = 0;
 
-  // Requested when the run shall end. For long computations between operations.
+  // Requested when the run, or this branch of it, shall end. For long computations between operations.
   virtual std::stop_token stop() const = 0;
 
  protected:
@@ -165,10 +186,15 @@ class RunContext {
   // has ended. Internal to All.
   virtual Awaitable<void> RunGroup(std::vector<Branch> branches, int max_parallel) = 0;
 
+  enum class Contest { kAny, kRace };
+  // A branch that says whether it has won, unless another one has before.
+  using Contender = absl::AnyInvocable<Awaitable<bool>(RunContext&)>;
+  // Gives the index of the winner, or contenders.size(). Internal to Any and Race.
+  virtual Awaitable<size_t> RunContest(Contest contest, std::vector<Contender> contenders, int max_parallel) = 0;
+
  private:
   template <typename T>
-  static Awaitable<absl::StatusOr<typename T::Result>> Typed(
-      Awaitable<absl::StatusOr<nlohmann::json>> call) {
+  static Awaitable<absl::StatusOr<typename T::Result>> Typed(Awaitable<absl::StatusOr<nlohmann::json>> call) {
     absl::StatusOr<nlohmann::json> output = co_await std::move(call);
     if (!output.ok()) {
       co_return output.status();
@@ -177,8 +203,7 @@ class RunContext {
   }
 
   template <typename T>
-  static Awaitable<absl::StatusOr<std::vector<T>>> FirstError(
-      Awaitable<std::vector<absl::StatusOr<T>>> settled) {
+  static Awaitable<absl::StatusOr<std::vector<T>>> FirstError(Awaitable<std::vector<absl::StatusOr<T>>> settled) {
     std::vector<absl::StatusOr<T>> results = co_await std::move(settled);
     std::vector<T> values;
     values.reserve(results.size());
@@ -191,6 +216,8 @@ class RunContext {
     co_return values;
   }
 
+  static absl::Status NoBranches();
+
   template <typename T>
   struct Unwrap;
   template <typename T>
@@ -198,9 +225,21 @@ class RunContext {
     using type = T;
   };
 
+  template <typename Items, typename Fn>
+  auto Compete(Contest contest, const Items& items, Fn fn, ParallelOptions options) {
+    using Item = std::decay_t<decltype(*std::begin(items))>;
+    static_assert(std::is_invocable_v<Fn&, RunContext&, const Item&>,
+                  "a branch of Any or Race takes the context of its own: (RunContext& branch, const Item&)");
+    using T = typename Unwrap<std::invoke_result_t<Fn&, RunContext&, const Item&>>::type;
+    return Decide<T>(*this, contest, items, std::move(fn), options.max_parallel);
+  }
+
   template <typename T, typename Items, typename Fn>
-  static Awaitable<std::vector<absl::StatusOr<T>>> Settle(RunContext& run, const Items& items,
-                                                          Fn fn, int max_parallel);
+  static Awaitable<absl::StatusOr<T>> Decide(RunContext& run, Contest contest, const Items& items, Fn fn,
+                                             int max_parallel);
+
+  template <typename T, typename Items, typename Fn>
+  static Awaitable<std::vector<absl::StatusOr<T>>> Settle(RunContext& run, const Items& items, Fn fn, int max_parallel);
 };
 
 template <typename Items, typename Fn>
@@ -216,8 +255,8 @@ auto RunContext::AllSettled(const Items& items, Fn fn, ParallelOptions options) 
 }
 
 template <typename T, typename Items, typename Fn>
-Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items,
-                                                             Fn fn, int max_parallel) {
+Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items, Fn fn,
+                                                             int max_parallel) {
   using Item = std::decay_t<decltype(*std::begin(items))>;
   std::vector<absl::StatusOr<T>> results;
   std::vector<Branch> branches;
@@ -231,14 +270,34 @@ Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, co
     } else {
       // Called here, in the items' order: the operation takes its place in the journal now and is
       // carried out later.
-      branches.push_back(
-          [&results, index, made = fn(item)](RunContext&) mutable -> Awaitable<void> {
-            results[index] = co_await std::move(made);
-          });
+      branches.push_back([&results, index, made = fn(item)](RunContext&) mutable -> Awaitable<void> {
+        results[index] = co_await std::move(made);
+      });
     }
   }
   co_await run.RunGroup(std::move(branches), max_parallel);
   co_return results;
+}
+
+template <typename T, typename Items, typename Fn>
+Awaitable<absl::StatusOr<T>> RunContext::Decide(RunContext& run, Contest contest, const Items& items, Fn fn,
+                                                int max_parallel) {
+  using Item = std::decay_t<decltype(*std::begin(items))>;
+  std::vector<absl::StatusOr<T>> results;
+  std::vector<Contender> contenders;
+  for (const Item& item : items) {
+    const size_t index = results.size();
+    results.emplace_back(absl::UnknownError("the branch did not begin"));
+    contenders.push_back([&results, &fn, &item, index, contest](RunContext& branch) -> Awaitable<bool> {
+      results[index] = co_await fn(branch, item);
+      co_return contest == Contest::kRace || results[index].ok();
+    });
+  }
+  const size_t winner = co_await run.RunContest(contest, std::move(contenders), max_parallel);
+  if (results.empty()) {
+    co_return NoBranches();
+  }
+  co_return std::move(results[winner < results.size() ? winner : 0]);
 }
 
 }  // namespace bulkhead::agent

@@ -11,19 +11,16 @@ namespace bulkhead::agent {
 namespace {
 
 absl::Status AgentNotFound(std::string_view name) {
-  return MakeError(absl::StatusCode::kNotFound, absl::StrCat("there is no agent '", name, "'"),
-                   {.domain = "bulkhead.agent",
-                    .reason = "AGENT_NOT_FOUND",
-                    .metadata = {{"agent", std::string(name)}}});
+  return MakeError(
+      absl::StatusCode::kNotFound, absl::StrCat("there is no agent '", name, "'"),
+      {.domain = "bulkhead.agent", .reason = "AGENT_NOT_FOUND", .metadata = {{"agent", std::string(name)}}});
 }
 
 }  // namespace
 
-AgentRegistry::AgentRegistry(std::map<std::string, Registered, std::less<>> agents)
-    : agents_(std::move(agents)) {}
+AgentRegistry::AgentRegistry(std::map<std::string, Registered, std::less<>> agents) : agents_(std::move(agents)) {}
 
-absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(
-    std::vector<AgentFactory> agents) {
+absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(std::vector<AgentFactory> agents) {
   std::map<std::string, Registered, std::less<>> registered;
   std::map<std::string, std::string> problems;
   for (AgentFactory& agent : agents) {
@@ -38,8 +35,7 @@ absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(
     if (!agent.make) {
       absl::StrAppend(&problem, "nothing makes its instances; ");
     }
-    absl::StatusOr<std::unique_ptr<JsonSchema>> schema =
-        JsonSchema::Compile(agent.spec.input_schema);
+    absl::StatusOr<std::unique_ptr<JsonSchema>> schema = JsonSchema::Compile(agent.spec.input_schema);
     if (!schema.ok()) {
       absl::StrAppend(&problem, "the input schema: ", schema.status().message(), "; ");
     }
@@ -48,8 +44,7 @@ absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(
     }
     if (problem.empty()) {
       problems.erase(name);
-      registered.emplace(name,
-                         Registered{.factory = std::move(agent), .schema = *std::move(schema)});
+      registered.emplace(name, Registered{.factory = std::move(agent), .schema = *std::move(schema)});
     }
   }
   if (!problems.empty()) {
@@ -57,9 +52,8 @@ absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(
     for (const auto& [name, problem] : problems) {
       absl::StrAppend(&message, " '", name, "': ", problem);
     }
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, message,
-        {.domain = "bulkhead.agent", .reason = "AGENT_INVALID", .metadata = std::move(problems)});
+    return MakeError(absl::StatusCode::kInvalidArgument, message,
+                     {.domain = "bulkhead.agent", .reason = "AGENT_INVALID", .metadata = std::move(problems)});
   }
   return std::unique_ptr<AgentRegistry>(new AgentRegistry(std::move(registered)));
 }
@@ -72,8 +66,7 @@ absl::StatusOr<const AgentFactory*> AgentRegistry::Find(std::string_view name) c
   return &found->second.factory;
 }
 
-absl::Status AgentRegistry::ValidateInput(std::string_view name,
-                                          const nlohmann::json& input) const {
+absl::Status AgentRegistry::ValidateInput(std::string_view name, const nlohmann::json& input) const {
   auto found = agents_.find(name);
   if (found == agents_.end()) {
     return AgentNotFound(name);
@@ -84,20 +77,17 @@ absl::Status AgentRegistry::ValidateInput(std::string_view name,
   }
   std::string message = absl::StrCat("the input is not what agent '", name, "' takes:");
   for (const Violation& violation : violations) {
-    absl::StrAppend(&message, " ", violation.pointer.empty() ? "/" : violation.pointer, ": ",
-                    violation.message, ";");
+    absl::StrAppend(&message, " ", violation.pointer.empty() ? "/" : violation.pointer, ": ", violation.message, ";");
   }
   message.pop_back();
-  return MakeError(absl::StatusCode::kInvalidArgument, message,
-                   {.domain = "bulkhead.agent",
-                    .reason = "RUN_INPUT_INVALID",
-                    .metadata = ViolationMetadata(violations)});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, message,
+      {.domain = "bulkhead.agent", .reason = "RUN_INPUT_INVALID", .metadata = ViolationMetadata(violations)});
 }
 
 std::vector<const AgentFactory*> AgentRegistry::List(std::string_view after, size_t limit) const {
   std::vector<const AgentFactory*> agents;
-  for (auto agent = agents_.upper_bound(after); agent != agents_.end() && agents.size() < limit;
-       ++agent) {
+  for (auto agent = agents_.upper_bound(after); agent != agents_.end() && agents.size() < limit; ++agent) {
     agents.push_back(&agent->second.factory);
   }
   return agents;

@@ -18,8 +18,8 @@
 #include "services/agent/peer_service.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
-#include "services/agent/run_service_core.h"
 #include "services/agent/run_schema.h"
+#include "services/agent/run_service_core.h"
 #include "services/agent/run_store.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
@@ -40,8 +40,7 @@ absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) 
   ASSIGN_OR_RETURN(std::string position, DecodePageToken(list, token));
   int64_t value = 0;
   if (!position.empty() && !absl::SimpleAtoi(position, &value)) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     "page_token is not from the last response to this request",
+    return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
                      {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
   }
   return value;
@@ -50,62 +49,53 @@ absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) 
 // Adapters: validate, call the core, convert.
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core)
-      : calls_(calls), core_(core) {}
+  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core) : calls_(calls), core_(core) {}
 
-  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context,
-                                   const v1::GetRunRequest* request, v1::Run* response) override {
+  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
+                                   v1::Run* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.RunService/GetRun", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::GetRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+        [this](const rpc::CallContext& call, const v1::GetRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
           CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
           CO_ASSIGN_OR_RETURN(RunRecord run, core_->store().For(call.user->user()).Get(id));
           co_return ToProto(run);
         });
   }
 
-  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context,
-                                     const v1::ListRunsRequest* request,
+  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
                                      v1::ListRunsResponse* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ListRuns", context, request,
-                           response,
-                           [this](const rpc::CallContext& call, const v1::ListRunsRequest& request)
-                               -> Awaitable<absl::StatusOr<v1::ListRunsResponse>> {
-                             co_return List(call.user->user(), request);
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.RunService/ListRuns", context, request, response,
+        [this](const rpc::CallContext& call, const v1::ListRunsRequest& request)
+            -> Awaitable<absl::StatusOr<v1::ListRunsResponse>> { co_return List(call.user->user(), request); });
+  }
+
+  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
+                                      v1::Run* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/CreateRun", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::CreateRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+                             NewRun wanted;
+                             CO_ASSIGN_OR_RETURN(wanted.agent, ParseAgentName(request.agent()));
+                             wanted.input = ToJson(request.input());
+                             wanted.request_id = request.request_id();
+                             if (request.has_timeout()) {
+                               wanted.timeout = absl::Seconds(request.timeout().seconds()) +
+                                                absl::Nanoseconds(request.timeout().nanos());
+                             }
+                             if (!request.thread().empty()) {
+                               co_return rpc::NotImplemented("bulkhead.agent.v1.RunService/CreateRun in a thread");
+                             }
+                             CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
+                             co_return ToProto(run);
                            });
   }
 
-  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* context,
-                                      const v1::CreateRunRequest* request,
-                                      v1::Run* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/CreateRun", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::CreateRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-          NewRun wanted;
-          CO_ASSIGN_OR_RETURN(wanted.agent, ParseAgentName(request.agent()));
-          wanted.input = ToJson(request.input());
-          wanted.request_id = request.request_id();
-          if (request.has_timeout()) {
-            wanted.timeout = absl::Seconds(request.timeout().seconds()) +
-                             absl::Nanoseconds(request.timeout().nanos());
-          }
-          if (!request.thread().empty()) {
-            co_return rpc::NotImplemented("bulkhead.agent.v1.RunService/CreateRun in a thread");
-          }
-          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
-          co_return ToProto(run);
-        });
-  }
-
-  grpc::ServerUnaryReactor* DeleteRun(grpc::CallbackServerContext* context,
-                                      const v1::DeleteRunRequest* request,
+  grpc::ServerUnaryReactor* DeleteRun(grpc::CallbackServerContext* context, const v1::DeleteRunRequest* request,
                                       Empty* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.RunService/DeleteRun", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::DeleteRunRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
+        [this](const rpc::CallContext& call, const v1::DeleteRunRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
           CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
           const RunStore::Scoped runs = core_->store().For(call.user->user());
           CO_RETURN_IF_ERROR(co_await runs.Delete(std::move(id)));
@@ -113,54 +103,59 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context,
-                                      const v1::CancelRunRequest* request,
+  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
                                       v1::Run* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/CancelRun", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::CancelRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-          CO_ASSIGN_OR_RETURN(
-              RunRecord run,
-              co_await core_->Cancel(call.user->user(), std::move(id), request.comment()));
-          co_return ToProto(run);
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/CancelRun", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::CancelRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+                             CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Cancel(call.user->user(), std::move(id),
+                                                                                       request.comment()));
+                             co_return ToProto(run);
+                           });
   }
 
-  grpc::ServerUnaryReactor* RetryRun(grpc::CallbackServerContext* context,
-                                     const v1::RetryRunRequest* request,
+  grpc::ServerUnaryReactor* RetryRun(grpc::CallbackServerContext* context, const v1::RetryRunRequest* request,
                                      v1::Run* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.RunService/RetryRun", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::RetryRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+        [this](const rpc::CallContext& call, const v1::RetryRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
           CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-          CO_ASSIGN_OR_RETURN(RunRecord run,
-                              co_await core_->Retry(call, std::move(id), request.request_id()));
+          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Retry(call, std::move(id), request.request_id()));
           co_return ToProto(run);
         });
   }
 
-  grpc::ServerUnaryReactor* InterruptRun(grpc::CallbackServerContext* context,
-                                         const v1::InterruptRunRequest* request,
+  grpc::ServerUnaryReactor* InterruptRun(grpc::CallbackServerContext* context, const v1::InterruptRunRequest* request,
                                          v1::Run* response) override {
-    return Unserved("bulkhead.agent.v1.RunService/InterruptRun", context, request, response);
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/InterruptRun", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::InterruptRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+                             CO_ASSIGN_OR_RETURN(RunRecord run,
+                                                 co_await core_->Interrupt(call.user->user(), std::move(id)));
+                             co_return ToProto(run);
+                           });
   }
 
-  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* context,
-                                      const v1::ResumeRunRequest* request,
+  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* context, const v1::ResumeRunRequest* request,
                                       v1::Run* response) override {
-    return Unserved("bulkhead.agent.v1.RunService/ResumeRun", context, request, response);
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ResumeRun", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::ResumeRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+                             CO_ASSIGN_OR_RETURN(RunRecord run,
+                                                 co_await core_->Resume(call.user->user(), std::move(id)));
+                             co_return ToProto(run);
+                           });
   }
 
-  grpc::ServerUnaryReactor* ListApprovals(grpc::CallbackServerContext* context,
-                                          const v1::ListApprovalsRequest* request,
+  grpc::ServerUnaryReactor* ListApprovals(grpc::CallbackServerContext* context, const v1::ListApprovalsRequest* request,
                                           v1::ListApprovalsResponse* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.RunService/ListApprovals", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListApprovalsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListApprovalsResponse>> {
+        [this](const rpc::CallContext& call,
+               const v1::ListApprovalsRequest& request) -> Awaitable<absl::StatusOr<v1::ListApprovalsResponse>> {
           co_return Approvals(call.user->user(), request);
         });
   }
@@ -170,8 +165,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                             v1::Approval* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.RunService/ResolveApproval", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ResolveApprovalRequest& request)
-            -> Awaitable<absl::StatusOr<v1::Approval>> {
+        [this](const rpc::CallContext& call,
+               const v1::ResolveApprovalRequest& request) -> Awaitable<absl::StatusOr<v1::Approval>> {
           const std::string& user = call.user->user();
           CO_ASSIGN_OR_RETURN(ApprovalName name, ParseApprovalName(request.name(), user));
           ApprovalDecision decision;
@@ -190,33 +185,20 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
           if (request.decision().has_edited_arguments()) {
             decision.edited_arguments = ToJson(request.decision().edited_arguments());
           }
-          CO_ASSIGN_OR_RETURN(
-              ApprovalRecord approval,
-              co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
-                                      request.call_hash(), std::move(decision)));
+          CO_ASSIGN_OR_RETURN(ApprovalRecord approval,
+                              co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
+                                                      request.call_hash(), std::move(decision)));
           co_return ToProto(approval, user);
         });
   }
 
  private:
-  template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
-                                     const Request* request, Response* response) {
-    return rpc::ServeUnary(
-        calls_, method, context, request, response,
-        [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
-          co_return rpc::NotImplemented(method);
-        });
-  }
-
-  absl::StatusOr<v1::ListRunsResponse> List(const std::string& user,
-                                            const v1::ListRunsRequest& request) {
+  absl::StatusOr<v1::ListRunsResponse> List(const std::string& user, const v1::ListRunsRequest& request) {
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     RunFilter filter;
     for (int state : request.states()) {
       if (std::ranges::find(kAllRunStates, static_cast<RunState>(state)) == kAllRunStates.end()) {
-        return MakeError(absl::StatusCode::kInvalidArgument,
-                         absl::StrCat("there is no run state ", state),
+        return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("there is no run state ", state),
                          {.domain = "bulkhead.agent", .reason = "RUN_STATE_INVALID"});
       }
       filter.states.push_back(static_cast<RunState>(state));
@@ -224,11 +206,9 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     if (!request.agent().empty()) {
       ASSIGN_OR_RETURN(filter.agent, ParseAgentName(request.agent()));
     }
-    const std::string list =
-        absl::StrCat("runs ", user, " ", filter.agent, " ", absl::StrJoin(request.states(), ","));
+    const std::string list = absl::StrCat("runs ", user, " ", filter.agent, " ", absl::StrJoin(request.states(), ","));
     ASSIGN_OR_RETURN(int64_t before, Position(list, request.page_token()));
-    ASSIGN_OR_RETURN(std::vector<RunRecord> runs,
-                     core_->store().For(user).List(filter, before, page_size));
+    ASSIGN_OR_RETURN(std::vector<RunRecord> runs, core_->store().For(user).List(filter, before, page_size));
     v1::ListRunsResponse response;
     if (static_cast<int>(runs.size()) > page_size) {
       runs.resize(page_size);
@@ -246,8 +226,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     const std::string list = absl::StrCat("approvals ", user, " ", run);
     ASSIGN_OR_RETURN(int64_t skip, Position(list, request.page_token()));
-    ASSIGN_OR_RETURN(std::vector<ApprovalRecord> approvals,
-                     core_->store().For(user).Approvals(run));
+    ASSIGN_OR_RETURN(std::vector<ApprovalRecord> approvals, core_->store().For(user).Approvals(run));
     v1::ListApprovalsResponse response;
     for (int64_t i = skip; i < static_cast<int64_t>(approvals.size()); ++i) {
       if (response.approvals_size() == page_size) {
@@ -265,105 +244,93 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
 class AgentServiceImpl final : public v1::AgentService::CallbackService {
  public:
-  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry,
-                   const DefinitionStore* definitions, const Clock* clock)
+  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry, const DefinitionStore* definitions,
+                   const Clock* clock)
       : calls_(calls), registry_(registry), definitions_(definitions), clock_(clock) {}
 
-  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context,
-                                     const v1::GetAgentRequest* request,
+  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
                                      v1::Agent* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.AgentService/GetAgent", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-          CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
-          if (absl::StatusOr<const AgentFactory*> built_in = registry_->Find(name); built_in.ok()) {
-            co_return ToProto((*built_in)->spec);
-          }
-          const std::string& user = call.user->user();
-          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, definitions_->For(user).Get(name));
-          co_return ToProto(definition, user);
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/GetAgent", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+                             CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
+                             if (absl::StatusOr<const AgentFactory*> built_in = registry_->Find(name); built_in.ok()) {
+                               co_return ToProto((*built_in)->spec);
+                             }
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, definitions_->For(user).Get(name));
+                             co_return ToProto(definition, user);
+                           });
   }
 
-  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context,
-                                       const v1::ListAgentsRequest* request,
+  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
                                        v1::ListAgentsResponse* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.AgentService/ListAgents", context, request, response,
         [this](const rpc::CallContext& call, const v1::ListAgentsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> {
-          co_return List(call.user->user(), request);
-        });
+            -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(call.user->user(), request); });
   }
 
-  grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context,
-                                        const v1::CreateAgentRequest* request,
+  grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context, const v1::CreateAgentRequest* request,
                                         v1::Agent* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.AgentService/CreateAgent", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::CreateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-          const std::string& user = call.user->user();
-          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
-          if (registry_->Find(definition.name).ok()) {
-            co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS",
-                              "is the name of a built-in agent", definition.name);
-          }
-          const DefinitionStore::Scoped definitions = definitions_->For(user);
-          CO_ASSIGN_OR_RETURN(
-              DefinitionRecord created,
-              co_await definitions.Create(std::move(definition), request.request_id()));
-          co_return ToProto(created, user);
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/CreateAgent", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::CreateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
+                             if (registry_->Find(definition.name).ok()) {
+                               co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS",
+                                                 "is the name of a built-in agent", definition.name);
+                             }
+                             const DefinitionStore::Scoped definitions = definitions_->For(user);
+                             CO_ASSIGN_OR_RETURN(
+                                 DefinitionRecord created,
+                                 co_await definitions.Create(std::move(definition), request.request_id()));
+                             co_return ToProto(created, user);
+                           });
   }
 
-  grpc::ServerUnaryReactor* UpdateAgent(grpc::CallbackServerContext* context,
-                                        const v1::UpdateAgentRequest* request,
+  grpc::ServerUnaryReactor* UpdateAgent(grpc::CallbackServerContext* context, const v1::UpdateAgentRequest* request,
                                         v1::Agent* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::UpdateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-          const std::string& user = call.user->user();
-          CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
-          if (registry_->Find(definition.name).ok()) {
-            co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
-                              "cannot be changed", definition.name);
-          }
-          const DefinitionStore::Scoped definitions = definitions_->For(user);
-          CO_ASSIGN_OR_RETURN(
-              DefinitionRecord updated,
-              co_await definitions.Update(std::move(definition), request.agent().etag()));
-          co_return ToProto(updated, user);
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::UpdateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
+                             if (registry_->Find(definition.name).ok()) {
+                               co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
+                                                 "cannot be changed", definition.name);
+                             }
+                             const DefinitionStore::Scoped definitions = definitions_->For(user);
+                             CO_ASSIGN_OR_RETURN(
+                                 DefinitionRecord updated,
+                                 co_await definitions.Update(std::move(definition), request.agent().etag()));
+                             co_return ToProto(updated, user);
+                           });
   }
 
-  grpc::ServerUnaryReactor* DeleteAgent(grpc::CallbackServerContext* context,
-                                        const v1::DeleteAgentRequest* request,
+  grpc::ServerUnaryReactor* DeleteAgent(grpc::CallbackServerContext* context, const v1::DeleteAgentRequest* request,
                                         Empty* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::DeleteAgentRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
-          CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
-          if (registry_->Find(name).ok()) {
-            co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
-                              "cannot be deleted", name);
-          }
-          const DefinitionStore::Scoped definitions = definitions_->For(call.user->user());
-          CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name)));
-          co_return Empty();
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::DeleteAgentRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
+                             CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
+                             if (registry_->Find(name).ok()) {
+                               co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
+                                                 "cannot be deleted", name);
+                             }
+                             const DefinitionStore::Scoped definitions = definitions_->For(call.user->user());
+                             CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name)));
+                             co_return Empty();
+                           });
   }
 
  private:
   static absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what,
                               std::string_view name) {
-    return MakeError(code, absl::StrCat("'", name, "' ", what),
-                     {.domain = "bulkhead.agent",
-                      .reason = std::string(reason),
-                      .metadata = {{"agent", std::string(name)}}});
+    return MakeError(
+        code, absl::StrCat("'", name, "' ", what),
+        {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"agent", std::string(name)}}});
   }
 
   // What a user sends, without what the service sets.
@@ -371,20 +338,16 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
     RETURN_IF_ERROR(ValidateDefinition(agent));
     ASSIGN_OR_RETURN(std::string name, ParseAgentName(agent.name()));
     v1::Agent content = agent;
-    for (int field : {v1::Agent::kNameFieldNumber, v1::Agent::kVersionFieldNumber,
-                      v1::Agent::kBuiltInFieldNumber, v1::Agent::kOwnerFieldNumber,
-                      v1::Agent::kUpdateTimeFieldNumber, v1::Agent::kEtagFieldNumber}) {
-      content.GetReflection()->ClearField(&content,
-                                          content.GetDescriptor()->FindFieldByNumber(field));
+    for (int field : {v1::Agent::kNameFieldNumber, v1::Agent::kVersionFieldNumber, v1::Agent::kBuiltInFieldNumber,
+                      v1::Agent::kOwnerFieldNumber, v1::Agent::kUpdateTimeFieldNumber, v1::Agent::kEtagFieldNumber}) {
+      content.GetReflection()->ClearField(&content, content.GetDescriptor()->FindFieldByNumber(field));
     }
-    return DefinitionRecord{.name = std::move(name),
-                            .content = content.SerializeAsString(),
-                            .update_time = clock_->Now()};
+    return DefinitionRecord{
+        .name = std::move(name), .content = content.SerializeAsString(), .update_time = clock_->Now()};
   }
 
   // Built-in agents and the user's own, by name.
-  absl::StatusOr<v1::ListAgentsResponse> List(const std::string& user,
-                                              const v1::ListAgentsRequest& request) {
+  absl::StatusOr<v1::ListAgentsResponse> List(const std::string& user, const v1::ListAgentsRequest& request) {
     const std::string list = absl::StrCat("agents ", user);
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     ASSIGN_OR_RETURN(std::string after, DecodePageToken(list, request.page_token()));
@@ -421,23 +384,19 @@ class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
  public:
   explicit ThreadServiceImpl(rpc::ServerDependencies calls) : calls_(calls) {}
 
-  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context,
-                                      const v1::GetThreadRequest* request,
+  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context, const v1::GetThreadRequest* request,
                                       v1::Thread* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/GetThread", context, request, response);
   }
-  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context,
-                                        const v1::ListThreadsRequest* request,
+  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context, const v1::ListThreadsRequest* request,
                                         v1::ListThreadsResponse* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/ListThreads", context, request, response);
   }
-  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context,
-                                         const v1::CreateThreadRequest* request,
+  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context, const v1::CreateThreadRequest* request,
                                          v1::Thread* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/CreateThread", context, request, response);
   }
-  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context,
-                                         const v1::DeleteThreadRequest* request,
+  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
                                          Empty* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response);
   }
@@ -446,11 +405,10 @@ class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
   template <typename Request, typename Response>
   grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
                                      const Request* request, Response* response) {
-    return rpc::ServeUnary(
-        calls_, method, context, request, response,
-        [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
-          co_return rpc::NotImplemented(method);
-        });
+    return rpc::ServeUnary(calls_, method, context, request, response,
+                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
+                             co_return rpc::NotImplemented(method);
+                           });
   }
 
   const rpc::ServerDependencies calls_;
@@ -481,13 +439,11 @@ struct AgentServer::State {
   bool shut_down = false;
 };
 
-absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options,
-                                                                 Dependencies dependencies) {
-  if (options.max_running < 1 || options.max_running_per_user < 1 ||
-      options.max_waiting_per_user < 0 || options.max_steps_per_run < 1 ||
-      options.run_timeout <= absl::ZeroDuration() || options.cancel_grace < absl::ZeroDuration()) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     "a limit of the agent service is not positive",
+absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options, Dependencies dependencies) {
+  if (options.max_running < 1 || options.max_running_per_user < 1 || options.max_waiting_per_user < 0 ||
+      options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
+      options.cancel_grace < absl::ZeroDuration()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
                      {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
   }
   auto state = std::make_unique<State>();
@@ -498,26 +454,25 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
-  ASSIGN_OR_RETURN(state->database,
-                   storage::Database::Open(
-                       {.path = absl::StrCat(options.data_dir, "/agent.db"),
-                        .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables},
-                        .durable = options.durable,
-                        .before_commit = std::move(dependencies.before_commit)}));
-  state->tokens = rpc::ServiceTokenSource::Create(
-      {.service = "agent", .secret = std::move(dependencies.service_secret)},
-      dependencies.auth_channel, dependencies.clock, dependencies.executor);
+  ASSIGN_OR_RETURN(
+      state->database,
+      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations},
+                               .durable = options.durable,
+                               .before_commit = std::move(dependencies.before_commit)}));
+  state->tokens =
+      rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
+                                      dependencies.auth_channel, dependencies.clock, dependencies.executor);
   state->tools = CreateToolClient(std::move(dependencies.tool_channel));
-  state->exchange = CreateTokenExchange(std::move(dependencies.auth_channel), dependencies.clock,
-                                        state->tokens.get());
-  state->publisher = CreateEventPublisher(std::move(dependencies.notifier_channel),
-                                          dependencies.executor, state->tokens);
+  state->exchange = CreateTokenExchange(std::move(dependencies.auth_channel), dependencies.clock, state->tokens.get());
+  state->publisher =
+      CreateEventPublisher(std::move(dependencies.notifier_channel), dependencies.executor, state->tokens);
 
   // The outbox's records leave in order, in batches; what has arrived is trimmed away.
   state->checkpoints = pipeline::CreateSqlCheckpointStore(state->database.get());
   state->dead_letters = pipeline::CreateSqlDeadLetterStore(state->database.get());
-  state->outbox = pipeline::CreateSqlSource(
-      state->database.get(), "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
+  state->outbox = pipeline::CreateSqlSource(state->database.get(),
+                                            "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
   state->relay =
@@ -532,31 +487,28 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                 })
           .Into("publish", {.max_records = 200},
                 [publisher = state->publisher.get(), store = state->store.get()](
-                    const std::vector<OutboxEntry>& entries,
-                    std::stop_token stop) -> Awaitable<absl::Status> {
+                    const std::vector<OutboxEntry>& entries, std::stop_token stop) -> Awaitable<absl::Status> {
                   const int64_t last = entries.back().id;
                   CO_RETURN_IF_ERROR(co_await publisher->Publish(entries, std::move(stop)));
                   co_return co_await store->TrimOutboxAcrossUsers(last);
                 });
 
-  state->engine =
-      RunEngine::Create({.limits = {.max_running = options.max_running,
-                                    .max_running_per_user = options.max_running_per_user},
-                         .max_steps_per_run = options.max_steps_per_run,
-                         .cancel_grace = options.cancel_grace},
-                        {.execution = {.clock = dependencies.clock,
-                                       .ids = dependencies.ids,
-                                       .store = state->store.get(),
-                                       .tools = state->tools.get(),
-                                       .events = state->publisher.get()},
-                         .executor = dependencies.executor,
-                         .registry = state->registry.get(),
-                         .sealer = dependencies.sealer});
+  state->engine = RunEngine::Create(
+      {.limits = {.max_running = options.max_running, .max_running_per_user = options.max_running_per_user},
+       .max_steps_per_run = options.max_steps_per_run,
+       .cancel_grace = options.cancel_grace},
+      {.execution = {.clock = dependencies.clock,
+                     .ids = dependencies.ids,
+                     .store = state->store.get(),
+                     .tools = state->tools.get(),
+                     .events = state->publisher.get()},
+       .executor = dependencies.executor,
+       .registry = state->registry.get(),
+       .sealer = dependencies.sealer});
   state->core = std::make_unique<RunServiceCore>(
-      RunServiceCore::Options{
-          .max_unfinished = options.max_running_per_user + options.max_waiting_per_user,
-          .run_timeout = options.run_timeout,
-          .cancel_grace = options.cancel_grace},
+      RunServiceCore::Options{.max_unfinished = options.max_running_per_user + options.max_waiting_per_user,
+                              .run_timeout = options.run_timeout,
+                              .cancel_grace = options.cancel_grace},
       RunServiceCore::Dependencies{.clock = dependencies.clock,
                                    .ids = dependencies.ids,
                                    .store = state->store.get(),
@@ -566,8 +518,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .exchange = state->exchange.get(),
                                    .sealer = dependencies.sealer});
   state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
-  state->agent_service = std::make_unique<AgentServiceImpl>(
-      dependencies.rpc, state->registry.get(), state->definitions.get(), dependencies.clock);
+  state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
+                                                            state->definitions.get(), dependencies.clock);
   state->thread_service = std::make_unique<ThreadServiceImpl>(dependencies.rpc);
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
 }

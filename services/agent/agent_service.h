@@ -61,8 +61,7 @@ class AgentServer {
 
   // INVALID_ARGUMENT `AGENT_INVALID`, `AGENT_OPTIONS_INVALID`; and what opening the storage may
   // answer.
-  static absl::StatusOr<std::unique_ptr<AgentServer>> Create(Options options,
-                                                             Dependencies dependencies);
+  static absl::StatusOr<std::unique_ptr<AgentServer>> Create(Options options, Dependencies dependencies);
   // Without Shutdown it is a crash: see Abandon.
   ~AgentServer();
 

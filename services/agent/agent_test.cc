@@ -12,41 +12,29 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "bulkhead/notifier/v1/event.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "services/agent/agent_registry.h"
-#include "services/agent/peers.h"
+#include "services/agent/engine_test_fixture.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_queue.h"
-#include "services/agent/run_schema.h"
 #include "services/agent/run_state.h"
 #include "services/agent/run_store.h"
-#include "services/common/crypto/crypto.h"
 #include "services/common/runtime/block_on.h"
-#include "services/common/runtime/executor.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
-#include "services/common/storage/database.h"
-#include "services/common/time/simulated_clock.h"
 #include "testing/base/matchers.h"
-#include "testing/base/temp_dir.h"
 #include "testing/base/wait.h"
 
 namespace bulkhead::agent {
 namespace {
 
 using ::bulkhead::testing::HasReason;
-using ::bulkhead::testing::WaitFor;
-using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr absl::Time kNoon = absl::FromUnixSeconds(1772366400);
 
 TEST(RunStateTest, OnlyTheTablesTransitionsAreAllowed) {
   using enum RunState;
@@ -66,8 +54,7 @@ TEST(RunStateTest, OnlyTheTablesTransitionsAreAllowed) {
                                                          {kCancelling, kCancelled}};
   for (RunState from : kAllRunStates) {
     for (RunState to : kAllRunStates) {
-      EXPECT_EQ(IsAllowed(from, to), table.contains({from, to}))
-          << RunStateName(from) << " -> " << RunStateName(to);
+      EXPECT_EQ(IsAllowed(from, to), table.contains({from, to})) << RunStateName(from) << " -> " << RunStateName(to);
       EXPECT_FALSE(IsTerminal(from) && IsAllowed(from, to));
     }
   }
@@ -95,241 +82,6 @@ TEST(RunQueueTest, UsersTakeTurnsWithinTheirLimits) {
   EXPECT_EQ(queue.running(), 3);
 }
 
-// A tool service in small: it knows the result of every request id, as the real one does.
-class ScriptedTools final : public ToolClient {
- public:
-  explicit ScriptedTools(Clock* clock) : clock_(clock) {}
-
-  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity, std::string tool) override {
-    if (tool == "missing") {
-      co_return MakeError(absl::StatusCode::kNotFound, "no such tool",
-                          {.domain = "bulkhead.tool", .reason = "TOOL_NOT_FOUND"});
-    }
-    co_return tool == "once" ? RepeatPolicy::kAtMostOnce : RepeatPolicy::kIdempotent;
-  }
-
-  Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) override {
-    CO_RETURN_IF_ERROR(co_await call.on_accepted());
-    bool holds;
-    {
-      absl::MutexLock lock(mutex_);
-      ++running_;
-      most_running_ = std::max(most_running_, running_);
-      ++calls_[call.request_id];
-      effects_[call.request_id] += results_.contains(call.request_id) ? 0 : 1;
-      results_[call.request_id] = call.tool;
-      holds = hold_;
-    }
-    absl::Status held;
-    if (holds) {
-      held = co_await SleepUntil(clock_, absl::InfiniteFuture(), identity.stop);
-    }
-    absl::MutexLock lock(mutex_);
-    --running_;
-    CO_RETURN_IF_ERROR(held);
-    if (call.tool == "broken") {
-      co_return MakeError(absl::StatusCode::kInvalidArgument, "broken",
-                          {.domain = "bulkhead.tool", .reason = "BROKEN"});
-    }
-    co_return ToolResult{.output = {{"tool", call.tool}, {"input", call.input}}, .artifacts = {}};
-  }
-
-  void Hold(bool hold) {
-    absl::MutexLock lock(mutex_);
-    hold_ = hold;
-  }
-  int running() const {
-    absl::MutexLock lock(mutex_);
-    return running_;
-  }
-  int most_running() const {
-    absl::MutexLock lock(mutex_);
-    return most_running_;
-  }
-  void Forget() {
-    absl::MutexLock lock(mutex_);
-    calls_.clear();
-    effects_.clear();
-    results_.clear();
-  }
-  std::map<std::string, int> calls() const {
-    absl::MutexLock lock(mutex_);
-    return calls_;
-  }
-  // Times that a request had an effect.
-  std::map<std::string, int> effects() const {
-    absl::MutexLock lock(mutex_);
-    return effects_;
-  }
-
- private:
-  Clock* const clock_;
-  mutable absl::Mutex mutex_;
-  bool hold_ = false;
-  int running_ = 0;
-  int most_running_ = 0;
-  std::map<std::string, int> calls_;
-  std::map<std::string, int> effects_;
-  std::map<std::string, std::string> results_;
-};
-
-class NoEvents final : public EventPublisher {
- public:
-  Awaitable<absl::Status> Publish(std::vector<OutboxEntry>, std::stop_token) override {
-    co_return absl::OkStatus();
-  }
-  void PublishTransient(std::string) override {}
-};
-
-using Script = std::function<Awaitable<absl::StatusOr<Answer>>(RunContext&, const json&)>;
-
-class ScriptAgent final : public Agent {
- public:
-  explicit ScriptAgent(Script script) : script_(std::move(script)) {}
-  Awaitable<absl::StatusOr<Answer>> Run(RunContext& run, const json& input) override {
-    return script_(run, input);
-  }
-
- private:
-  Script script_;
-};
-
-class EngineTest : public ::testing::Test {
- protected:
-  // Begins, or begins again on the same data.
-  void Open(Script script, std::function<absl::Status(int64_t)> before_commit = nullptr,
-            RunEngine::Options options = {}) {
-    Close();
-    auto database = storage::Database::Open({.path = dir_->File("agent.db"),
-                                             .migrations = {kRunTables},
-                                             .durable = false,
-                                             .before_commit = std::move(before_commit)});
-    ASSERT_OK(database);
-    store_ =
-        std::make_unique<RunStore>(std::shared_ptr<storage::Database>(*std::move(database)), [] {});
-    auto registry =
-        AgentRegistry::Create({{.spec = {.name = "script", .version = "1"}, .make = [script] {
-                                  return std::make_unique<ScriptAgent>(script);
-                                }}});
-    ASSERT_OK(registry);
-    registry_ = *std::move(registry);
-    engine_ = RunEngine::Create(options, {.execution = {.clock = &clock_,
-                                                        .ids = ids_.get(),
-                                                        .store = store_.get(),
-                                                        .tools = &tools_,
-                                                        .events = &events_},
-                                          .executor = executor_.get(),
-                                          .registry = registry_.get(),
-                                          .sealer = sealer_.get()});
-    ASSERT_OK(engine_->Start());
-  }
-
-  // As a crash.
-  void Close() {
-    engine_.reset();
-    store_.reset();
-  }
-
-  // Begins with no data.
-  void Forget() {
-    Close();
-    dir_ = std::make_unique<bulkhead::testing::TempDir>();
-    tools_.Forget();
-  }
-
-  void TearDown() override { Close(); }
-
-  absl::StatusOr<RunRecord> Create(std::string id = "run-1",
-                                   absl::Duration timeout = absl::Hours(1),
-                                   int max_unfinished = 100, std::string request_id = "") {
-    RunRecord run;
-    run.id = std::move(id);
-    run.agent = "script";
-    run.agent_version = "1";
-    run.input = "{}";
-    run.create_time = clock_.Now();
-    run.deadline = clock_.Now() + timeout;
-    run.owner = "ada";
-    run.sealed_token = sealer_->Seal("token", run.name());
-    run.request_id = std::move(request_id);
-    auto created = BlockOn(*executor_, store_->For("ada").Create(run, max_unfinished));
-    if (created.ok()) {
-      engine_->Submit(*created);
-    }
-    return created;
-  }
-
-  RunRecord Get(const std::string& id = "run-1") {
-    auto run = store_->For("ada").Get(id);
-    return run.ok() ? *std::move(run) : RunRecord();
-  }
-
-  RunRecord Ended(const std::string& id = "run-1") {
-    EXPECT_OK(WaitFor([&] { return IsTerminal(Get(id).state); }, absl::StrCat("the end of ", id),
-                      [&] { return std::string(RunStateName(Get(id).state)); }));
-    return Get(id);
-  }
-
-  void Cancel() {
-    auto cancelled =
-        BlockOn(*executor_, store_->For("ada").Cancel("run-1", "enough", clock_.Now()));
-    ASSERT_OK(cancelled);
-    engine_->Cancel(*cancelled);
-  }
-
-  void Await(std::function<bool()> condition, std::string_view what) {
-    ASSERT_OK(WaitFor(condition, what));
-  }
-
-  // Of run-1, with all that must hold for every run: numbered 1, 2, 3..., ids of their own, tool
-  // calls in pairs, one terminal event at the end.
-  std::vector<std::string> Types() {
-    std::vector<std::string> types;
-    std::set<std::string> ids;
-    std::map<int, int> open;
-    auto entries = store_->OutboxAcrossUsers(0, 10'000);
-    EXPECT_OK(entries);
-    for (const OutboxEntry& entry : *entries) {
-      notifier::v1::Event event;
-      EXPECT_TRUE(event.ParseFromString(entry.event));
-      if (event.stream() != "users/ada/runs/run-1") {
-        continue;
-      }
-      types.push_back(event.type());
-      EXPECT_EQ(event.sequence(), types.size());
-      EXPECT_TRUE(ids.insert(event.event_id()).second) << event.event_id();
-      if (event.has_tool_executing()) {
-        EXPECT_EQ(open[event.tool_executing().step()]++, 0);
-      }
-      if (event.has_tool_completed()) {
-        EXPECT_EQ(open[event.tool_completed().step()]--, 1);
-      }
-    }
-    for (const auto& [step, count] : open) {
-      EXPECT_EQ(count, 0) << "step " << step;
-    }
-    const auto terminal = [](const std::string& type) {
-      return type == "agent_completed" || type == "agent_failed" || type == "agent_cancelled";
-    };
-    if (!types.empty() && IsTerminal(Get().state)) {
-      EXPECT_EQ(std::ranges::count_if(types, terminal), 1);
-      EXPECT_TRUE(terminal(types.back()));
-    }
-    return types;
-  }
-
-  std::unique_ptr<bulkhead::testing::TempDir> dir_ = std::make_unique<bulkhead::testing::TempDir>();
-  SimulatedClock clock_{kNoon};
-  std::unique_ptr<IdGenerator> ids_ = CreateSequentialIds();
-  std::unique_ptr<Executor> executor_ = Executor::Create({.name = "test", .threads = 2});
-  std::unique_ptr<crypto::Sealer> sealer_ = *crypto::Sealer::Create(Secret(std::string(32, 'k')));
-  ScriptedTools tools_{&clock_};
-  NoEvents events_;
-  std::unique_ptr<RunStore> store_;
-  std::unique_ptr<AgentRegistry> registry_;
-  std::unique_ptr<RunEngine> engine_;
-};
-
 // A run with one of everything that does not wait.
 Awaitable<absl::StatusOr<Answer>> Rich(RunContext& run, const json&) {
   co_await run.Think("first");
@@ -343,12 +95,11 @@ Awaitable<absl::StatusOr<Answer>> Rich(RunContext& run, const json&) {
   }));
   CO_ASSIGN_OR_RETURN(
       std::vector<int> branches,
-      co_await run.All(
-          items, [](RunContext& branch, const int& item) -> Awaitable<absl::StatusOr<int>> {
-            co_await branch.Think(absl::StrCat("branch ", item));
-            CO_ASSIGN_OR_RETURN(json output, co_await branch.CallTool("deep", {{"n", item}}));
-            co_return output.at("input").at("n").get<int>() * 10;
-          }));
+      co_await run.All(items, [](RunContext& branch, const int& item) -> Awaitable<absl::StatusOr<int>> {
+        co_await branch.Think(absl::StrCat("branch ", item));
+        CO_ASSIGN_OR_RETURN(json output, co_await branch.CallTool("deep", {{"n", item}}));
+        co_return output.at("input").at("n").get<int>() * 10;
+      }));
   co_return Answer{.summary = absl::StrCat(absl::ToUnixSeconds(now), " ", parallel.size()),
                    .artifacts = {},
                    .data = {{"branches", branches}, {"one", one}}};
@@ -363,8 +114,7 @@ TEST_F(EngineTest, RunSucceedsWithItsEventsInOrder) {
   std::vector<std::string> types = Types();
   ASSERT_THAT(types, SizeIs(3 + 3 + 2 * 7 + 1));
   EXPECT_THAT(std::vector(types.begin(), types.begin() + 5),
-              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing",
-                          "tool_completed"));
+              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "tool_completed"));
   EXPECT_TRUE(run.sealed_token.empty()) << "an ended run holds no token";
   Await([&] { return engine_->executing() == 0; }, "no instance left");
 }
@@ -423,8 +173,7 @@ TEST_F(EngineTest, EveryCrashPointResumesWithoutRepeatingAStep) {
     std::erase(types, "run_recovered");
     EXPECT_THAT(types, SizeIs(all_types));
     Close();
-    EXPECT_THAT(tools_.effects(), SizeIs(7))
-        << "the same seven calls under the same seven keys, whatever happened";
+    EXPECT_THAT(tools_.effects(), SizeIs(7)) << "the same seven calls under the same seven keys, whatever happened";
     for (const auto& [request, count] : tools_.effects()) {
       EXPECT_EQ(count, 1) << request;
     }
@@ -435,9 +184,7 @@ TEST_F(EngineTest, RunSurvivesAStorageThatFailsForAMoment) {
   for (int64_t fails_at : {2, 3, 5, 8, 13}) {
     SCOPED_TRACE(absl::StrCat("the storage fails at commit ", fails_at));
     Forget();
-    Open(Rich, [fails_at](int64_t n) {
-      return n == fails_at ? absl::UnavailableError("full") : absl::OkStatus();
-    });
+    Open(Rich, [fails_at](int64_t n) { return n == fails_at ? absl::UnavailableError("full") : absl::OkStatus(); });
     ASSERT_OK(Create());
     ASSERT_OK(WaitFor(
         [&] {
@@ -473,9 +220,8 @@ TEST_F(EngineTest, ReplayThatAsksForSomethingElseFailsAndNamesBoth) {
   EXPECT_EQ(run.state, RunState::kFailed);
   EXPECT_EQ(run.error->reason, "NONDETERMINISTIC_AGENT");
   EXPECT_THAT(run.error->message, AllOf(HasSubstr("think#"), HasSubstr("'now'")));
-  EXPECT_THAT(Types(),
-              ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing",
-                          "run_recovered", "tool_completed", "agent_failed"));
+  EXPECT_THAT(Types(), ElementsAre("run_queued", "agent_started", "agent_thinking", "tool_executing", "run_recovered",
+                                   "tool_completed", "agent_failed"));
 }
 
 TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
@@ -500,26 +246,21 @@ TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
     ASSERT_THAT(*approvals, SizeIs(1));
     const ApprovalRecord& asked = approvals->front();
     EXPECT_THAT(asked.question, HasSubstr("may or may not have happened"));
-    ApprovalRecord decision{
-        .verdict = allow ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny,
-        .decided_by = "ada",
-        .decide_time = clock_.Now()};
-    EXPECT_THAT(
-        BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, "other", decision)),
-        HasReason("APPROVAL_CALL_CHANGED"));
-    EXPECT_THAT(BlockOn(*executor_,
-                        store_->For("bob").Resolve("run-1", asked.id, asked.call_hash, decision)),
+    ApprovalRecord decision{.verdict = allow ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny,
+                            .decided_by = "ada",
+                            .decide_time = clock_.Now()};
+    EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, "other", decision)),
+                HasReason("APPROVAL_CALL_CHANGED"));
+    EXPECT_THAT(BlockOn(*executor_, store_->For("bob").Resolve("run-1", asked.id, asked.call_hash, decision)),
                 HasReason("APPROVAL_NOT_FOUND"));
-    ASSERT_OK(BlockOn(*executor_,
-                      store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)));
+    ASSERT_OK(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)));
     engine_->ApprovalDecided("run-1");
     RunRecord run = Ended();
     EXPECT_EQ(run.state, allow ? RunState::kSucceeded : RunState::kFailed);
     if (!allow) {
       EXPECT_EQ(run.error->reason, "TOOL_OUTCOME_UNKNOWN");
     }
-    EXPECT_THAT(BlockOn(*executor_,
-                        store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)),
+    EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Resolve("run-1", asked.id, asked.call_hash, decision)),
                 HasReason("APPROVAL_DECIDED"));
     Types();
     Close();
@@ -528,14 +269,12 @@ TEST_F(EngineTest, AtMostOnceCallInDoubtIsAskedAboutBeforeItIsRepeated) {
 
 TEST_F(EngineTest, ApprovalThatNobodyDecidesExpires) {
   Open([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-    CO_ASSIGN_OR_RETURN(
-        ApprovalDecision decision,
-        co_await run.RequestApproval({.question = "May I?", .expires_after = absl::Minutes(5)}));
+    CO_ASSIGN_OR_RETURN(ApprovalDecision decision,
+                        co_await run.RequestApproval({.question = "May I?", .expires_after = absl::Minutes(5)}));
     co_return Answer{.summary = decision.expired ? "expired" : "decided"};
   });
   ASSERT_OK(Create());
-  Await([&] { return Get().state == RunState::kAwaitingApproval && clock_.pending_timers() == 2; },
-        "the question");
+  Await([&] { return Get().state == RunState::kAwaitingApproval && clock_.pending_timers() == 2; }, "the question");
   clock_.Advance(absl::Minutes(5));
   RunRecord run = Ended();
   EXPECT_THAT(*run.answer, HasSubstr("expired"));
@@ -567,11 +306,10 @@ TEST_F(EngineTest, WhatAgentsDoWrongFailsTheRunWithItsReason) {
        "STEP_LIMIT_EXCEEDED"},
       {[](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
          const std::vector<int> items = {1, 2};
-         CO_RETURN_IF_ERROR(
-             (co_await run.All(items, [&run](const int&) -> Awaitable<absl::StatusOr<int>> {
-               co_await run.Think("on the parent's context");
-               co_return 1;
-             })).status());
+         CO_RETURN_IF_ERROR((co_await run.All(items, [&run](const int&) -> Awaitable<absl::StatusOr<int>> {
+                              co_await run.Think("on the parent's context");
+                              co_return 1;
+                            })).status());
          co_return Answer{};
        },
        "PARALLEL_CONTEXT_MISUSED"},
@@ -600,17 +338,15 @@ TEST_F(EngineTest, CancelReachesTheToolAndTheAgentEndsByItself) {
   Cancel();
   EXPECT_EQ(Ended().state, RunState::kCancelled);
   EXPECT_EQ(tools_.running(), 0);
-  EXPECT_THAT(Types(), ElementsAre("run_queued", "agent_started", "tool_executing",
-                                   "tool_completed", "agent_cancelled"));
-  EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Cancel("run-1", "", clock_.Now())),
-              HasReason("RUN_ENDED"));
+  EXPECT_THAT(Types(),
+              ElementsAre("run_queued", "agent_started", "tool_executing", "tool_completed", "agent_cancelled"));
+  EXPECT_THAT(BlockOn(*executor_, store_->For("ada").Cancel("run-1", "", clock_.Now())), HasReason("RUN_ENDED"));
 }
 
 TEST_F(EngineTest, AgentThatDoesNotEndIsCutOff) {
   auto kept = std::make_shared<absl::AnyInvocable<void(bool)>>();
   Open([kept](RunContext&, const json&) -> Awaitable<absl::StatusOr<Answer>> {
-    co_await AwaitCallback<bool>(
-        [kept](absl::AnyInvocable<void(bool)> done) { *kept = std::move(done); });
+    co_await AwaitCallback<bool>([kept](absl::AnyInvocable<void(bool)> done) { *kept = std::move(done); });
     co_return Answer{};
   });
   ASSERT_OK(Create());
@@ -662,8 +398,7 @@ TEST_F(EngineTest, ParallelismIsBoundedAndErrorsComeInOrder) {
   Open([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
     const std::vector<int> items(20, 0);
     CO_RETURN_IF_ERROR(
-        (co_await run.All(items, [&](const int&) { return run.CallTool("one", json::object()); },
-                          {.max_parallel = 3}))
+        (co_await run.All(items, [&](const int&) { return run.CallTool("one", json::object()); }, {.max_parallel = 3}))
             .status());
     co_return Answer{};
   });
@@ -689,9 +424,8 @@ TEST_F(EngineTest, StaleOwnerIsFenced) {
   EXPECT_EQ(taken->run.epoch, 2);
   EXPECT_THAT(BlockOn(*executor_, store_->Write({.key = created->key, .epoch = 1}, {.steps = 9})),
               HasReason("RUN_FENCED"));
-  EXPECT_THAT(
-      BlockOn(*executor_, store_->End({.key = created->key, .epoch = 1}, {.time = clock_.Now()})),
-      HasReason("RUN_FENCED"));
+  EXPECT_THAT(BlockOn(*executor_, store_->End({.key = created->key, .epoch = 1}, {.time = clock_.Now()})),
+              HasReason("RUN_FENCED"));
   EXPECT_EQ(Get().state, RunState::kRunning);
 }
 

@@ -40,13 +40,10 @@ bool IsToolName(std::string_view name) {
 }
 
 void CheckModel(const v1::ModelAgent& model, Violations& violations) {
-  Require(!model.instructions().empty() && model.instructions().size() <= kMaxInstructions,
-          violations, "model.instructions",
-          absl::StrCat("must have 1 to ", kMaxInstructions, " bytes"));
-  Require(!model.model().empty() && model.model().size() <= 256, violations, "model.model",
-          "must name a model");
-  Require(model.tools_size() <= kMaxTools, violations, "model.tools",
-          absl::StrCat("must have at most ", kMaxTools));
+  Require(!model.instructions().empty() && model.instructions().size() <= kMaxInstructions, violations,
+          "model.instructions", absl::StrCat("must have 1 to ", kMaxInstructions, " bytes"));
+  Require(!model.model().empty() && model.model().size() <= 256, violations, "model.model", "must name a model");
+  Require(model.tools_size() <= kMaxTools, violations, "model.tools", absl::StrCat("must have at most ", kMaxTools));
   for (int i = 0; i < model.tools_size(); ++i) {
     Require(IsToolName(model.tools(i)), violations, absl::StrCat("model.tools[", i, "]"),
             "is not of the form tools/{tool}");
@@ -72,8 +69,7 @@ std::string FindCycle(const std::map<std::string, std::vector<std::string>>& aft
         continue;
       }
       const std::string next = predecessors[followed++];
-      const auto seen =
-          std::ranges::find_if(frames, [&](const auto& frame) { return frame.first == next; });
+      const auto seen = std::ranges::find_if(frames, [&](const auto& frame) { return frame.first == next; });
       if (seen != frames.end()) {
         std::string cycle = next;
         for (auto frame = frames.rbegin(); frame != std::make_reverse_iterator(seen); ++frame) {
@@ -97,27 +93,22 @@ void CheckPlan(const v1::PlanAgent& plan, Violations& violations) {
     const v1::PlanNode& node = plan.nodes(i);
     const std::string field = absl::StrCat("plan.nodes[", i, "]");
     Require(!node.id().empty() && node.id().size() <= 64 &&
-                std::ranges::all_of(node.id(),
-                                    [](char c) { return absl::ascii_isalnum(c) || c == '_'; }) &&
+                std::ranges::all_of(node.id(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; }) &&
                 !absl::ascii_isdigit(node.id()[0]),
-            violations, absl::StrCat(field, ".id"),
-            "is not an identifier of at most 64 of [A-Za-z0-9_]");
+            violations, absl::StrCat(field, ".id"), "is not an identifier of at most 64 of [A-Za-z0-9_]");
     Require(node.id() != "input" && node.id() != "item", violations, absl::StrCat(field, ".id"),
             "means something else in expressions");
-    Require(
-        after.emplace(node.id(), std::vector<std::string>(node.after().begin(), node.after().end()))
-            .second,
-        violations, absl::StrCat(field, ".id"), "is another node's id too");
-    Require(IsToolName(node.tool()), violations, absl::StrCat(field, ".tool"),
-            "is not of the form tools/{tool}");
+    Require(after.emplace(node.id(), std::vector<std::string>(node.after().begin(), node.after().end())).second,
+            violations, absl::StrCat(field, ".id"), "is another node's id too");
+    Require(IsToolName(node.tool()), violations, absl::StrCat(field, ".tool"), "is not of the form tools/{tool}");
     Require(node.parallelism() >= 0 && node.parallelism() <= kMaxParallelism, violations,
             absl::StrCat(field, ".parallelism"), absl::StrCat("must be 0 to ", kMaxParallelism));
-    Require(node.retries() >= 0 && node.retries() <= kMaxRetries, violations,
-            absl::StrCat(field, ".retries"), absl::StrCat("must be 0 to ", kMaxRetries));
-    Require(node.parallelism() <= 1 || !node.for_each().empty(), violations,
-            absl::StrCat(field, ".parallelism"), "is for nodes with for_each");
-    Require(!node.has_timeout() || node.timeout().seconds() > 0 || node.timeout().nanos() > 0,
-            violations, absl::StrCat(field, ".timeout"), "must be positive");
+    Require(node.retries() >= 0 && node.retries() <= kMaxRetries, violations, absl::StrCat(field, ".retries"),
+            absl::StrCat("must be 0 to ", kMaxRetries));
+    Require(node.parallelism() <= 1 || !node.for_each().empty(), violations, absl::StrCat(field, ".parallelism"),
+            "is for nodes with for_each");
+    Require(!node.has_timeout() || node.timeout().seconds() > 0 || node.timeout().nanos() > 0, violations,
+            absl::StrCat(field, ".timeout"), "must be positive");
   }
   for (int i = 0; i < plan.nodes_size(); ++i) {
     for (const std::string& before : plan.nodes(i).after()) {
@@ -134,21 +125,18 @@ void CheckPlan(const v1::PlanAgent& plan, Violations& violations) {
 
 bool IsAgentName(std::string_view name) {
   return name.size() >= 3 && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' ||
-                  c == '-';
+           return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-';
          });
 }
 
 absl::Status ValidateDefinition(const v1::Agent& agent) {
   Violations violations;
   constexpr std::string_view kPrefix = "agents/";
-  Require(agent.name().starts_with(kPrefix) &&
-              IsAgentName(std::string_view(agent.name()).substr(kPrefix.size())),
+  Require(agent.name().starts_with(kPrefix) && IsAgentName(std::string_view(agent.name()).substr(kPrefix.size())),
           violations, "name", "is not agents/{agent} with 3 to 64 of [a-z0-9._-]");
-  Require(!agent.description().empty() && agent.description().size() <= kMaxDescription, violations,
-          "description", absl::StrCat("must have 1 to ", kMaxDescription, " bytes"));
-  Require(agent.ByteSizeLong() <= kMaxBytes, violations, "agent",
-          absl::StrCat("is larger than ", kMaxBytes, " bytes"));
+  Require(!agent.description().empty() && agent.description().size() <= kMaxDescription, violations, "description",
+          absl::StrCat("must have 1 to ", kMaxDescription, " bytes"));
+  Require(agent.ByteSizeLong() <= kMaxBytes, violations, "agent", absl::StrCat("is larger than ", kMaxBytes, " bytes"));
   if (agent.has_input_schema()) {
     if (auto schema = JsonSchema::Compile(ToJson(agent.input_schema()).dump()); !schema.ok()) {
       Require(false, violations, "input_schema", schema.status().message());
@@ -173,9 +161,8 @@ absl::Status ValidateDefinition(const v1::Agent& agent) {
     absl::StrAppend(&message, " ", field, " ", what, ";");
   }
   message.pop_back();
-  return MakeError(
-      absl::StatusCode::kInvalidArgument, message,
-      {.domain = "bulkhead.agent", .reason = "AGENT_INVALID", .metadata = std::move(violations)});
+  return MakeError(absl::StatusCode::kInvalidArgument, message,
+                   {.domain = "bulkhead.agent", .reason = "AGENT_INVALID", .metadata = std::move(violations)});
 }
 
 }  // namespace bulkhead::agent

@@ -28,17 +28,14 @@ CREATE UNIQUE INDEX definitions_by_name ON definitions (owner, name, version);
 CREATE UNIQUE INDEX definitions_by_request ON definitions (owner, request_id);
 )sql";
 
-absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view message,
-                     std::string_view name) {
-  return MakeError(code, message,
-                   {.domain = "bulkhead.agent",
-                    .reason = std::string(reason),
-                    .metadata = {{"agent", std::string(name)}}});
+absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view message, std::string_view name) {
+  return MakeError(
+      code, message,
+      {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"agent", std::string(name)}}});
 }
 
 absl::Status NotFound(std::string_view name) {
-  return Refused(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND",
-                 absl::StrCat("there is no agent '", name, "'"), name);
+  return Refused(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND", absl::StrCat("there is no agent '", name, "'"), name);
 }
 
 DefinitionRecord DefinitionOf(const Row& row) {
@@ -52,26 +49,23 @@ DefinitionRecord DefinitionOf(const Row& row) {
 absl::StatusOr<std::vector<DefinitionRecord>> Select(Connection& connection, std::string_view rest,
                                                      std::vector<storage::Value> values) {
   std::vector<DefinitionRecord> definitions;
-  RETURN_IF_ERROR(connection.Query(
-      absl::StrCat("SELECT name, version, content, update_time FROM definitions ", rest),
-      std::move(values), [&definitions](const Row& row) {
-        definitions.push_back(DefinitionOf(row));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(connection.Query(absl::StrCat("SELECT name, version, content, update_time FROM definitions ", rest),
+                                   std::move(values), [&definitions](const Row& row) {
+                                     definitions.push_back(DefinitionOf(row));
+                                     return absl::OkStatus();
+                                   }));
   return definitions;
 }
 
-absl::StatusOr<std::optional<DefinitionRecord>> Newest(Connection& connection,
-                                                       const std::string& owner,
+absl::StatusOr<std::optional<DefinitionRecord>> Newest(Connection& connection, const std::string& owner,
                                                        const std::string& name) {
   ASSIGN_OR_RETURN(std::vector<DefinitionRecord> found,
-                   Select(connection, "WHERE owner = ? AND name = ? ORDER BY version DESC LIMIT 1",
-                          {owner, name}));
+                   Select(connection, "WHERE owner = ? AND name = ? ORDER BY version DESC LIMIT 1", {owner, name}));
   return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
-absl::Status Insert(Connection& connection, const std::string& owner,
-                    const DefinitionRecord& definition, const std::string& request_id) {
+absl::Status Insert(Connection& connection, const std::string& owner, const DefinitionRecord& definition,
+                    const std::string& request_id) {
   return connection
       .Execute(
           "INSERT INTO definitions (owner, name, version, content, update_time, request_id) VALUES "
@@ -86,9 +80,7 @@ absl::Status Insert(Connection& connection, const std::string& owner,
 
 const storage::Migration kDefinitionTables = {.name = "definitions", .statements = kSchema};
 
-std::string DefinitionRecord::etag() const {
-  return absl::StrCat(version, "-", absl::ToUnixMicros(update_time));
-}
+std::string DefinitionRecord::etag() const { return absl::StrCat(version, "-", absl::ToUnixMicros(update_time)); }
 
 absl::StatusOr<DefinitionRecord> DefinitionStore::Scoped::Get(std::string name) const {
   std::optional<DefinitionRecord> definition;
@@ -115,36 +107,32 @@ absl::StatusOr<std::vector<DefinitionRecord>> DefinitionStore::Scoped::List() co
   return definitions;
 }
 
-Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Create(
-    DefinitionRecord definition, std::string request_id) const {
+Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Create(DefinitionRecord definition,
+                                                                            std::string request_id) const {
   const std::string owner = owner_;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
     if (!request_id.empty()) {
-      ASSIGN_OR_RETURN(
-          std::vector<DefinitionRecord> first,
-          Select(connection, "WHERE owner = ? AND request_id = ?", {owner, request_id}));
+      ASSIGN_OR_RETURN(std::vector<DefinitionRecord> first,
+                       Select(connection, "WHERE owner = ? AND request_id = ?", {owner, request_id}));
       if (!first.empty()) {
         definition = std::move(first.front());
         return absl::OkStatus();
       }
     }
-    ASSIGN_OR_RETURN(std::optional<DefinitionRecord> existing,
-                     Newest(connection, owner, definition.name));
+    ASSIGN_OR_RETURN(std::optional<DefinitionRecord> existing, Newest(connection, owner, definition.name));
     if (existing.has_value()) {
       return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS",
-                     absl::StrCat("there is an agent '", definition.name, "' already"),
-                     definition.name);
+                     absl::StrCat("there is an agent '", definition.name, "' already"), definition.name);
     }
     int64_t count = 0;
-    RETURN_IF_ERROR(connection.Query("SELECT count(DISTINCT name) FROM definitions WHERE owner = ?",
-                                     {owner}, [&count](const Row& row) {
+    RETURN_IF_ERROR(connection.Query("SELECT count(DISTINCT name) FROM definitions WHERE owner = ?", {owner},
+                                     [&count](const Row& row) {
                                        count = row.Int(0);
                                        return absl::OkStatus();
                                      }));
     if (count >= kMaxDefinitions) {
       return Refused(absl::StatusCode::kResourceExhausted, "AGENT_QUOTA_EXCEEDED",
-                     absl::StrCat("there are ", count, " definitions already: delete one"),
-                     definition.name);
+                     absl::StrCat("there are ", count, " definitions already: delete one"), definition.name);
     }
     definition.version = 1;
     return Insert(connection, owner, definition, request_id);
@@ -153,20 +141,18 @@ Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Create(
   co_return definition;
 }
 
-Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Update(
-    DefinitionRecord definition, std::string etag) const {
+Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Update(DefinitionRecord definition,
+                                                                            std::string etag) const {
   const std::string owner = owner_;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(std::optional<DefinitionRecord> newest,
-                     Newest(connection, owner, definition.name));
+    ASSIGN_OR_RETURN(std::optional<DefinitionRecord> newest, Newest(connection, owner, definition.name));
     if (!newest.has_value()) {
       return NotFound(definition.name);
     }
     if (newest->etag() != etag) {
-      return Refused(
-          absl::StatusCode::kAborted, "AGENT_CHANGED",
-          absl::StrCat("the agent is at version ", newest->version, " by now: get it again"),
-          definition.name);
+      return Refused(absl::StatusCode::kAborted, "AGENT_CHANGED",
+                     absl::StrCat("the agent is at version ", newest->version, " by now: get it again"),
+                     definition.name);
     }
     definition.version = newest->version + 1;
     return Insert(connection, owner, definition, "");
@@ -178,9 +164,8 @@ Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Update(
 Awaitable<absl::Status> DefinitionStore::Scoped::Delete(std::string name) const {
   const std::string owner = owner_;
   co_return co_await database_->Write([&](Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(
-        int64_t deleted,
-        connection.Execute("DELETE FROM definitions WHERE owner = ? AND name = ?", {owner, name}));
+    ASSIGN_OR_RETURN(int64_t deleted,
+                     connection.Execute("DELETE FROM definitions WHERE owner = ? AND name = ?", {owner, name}));
     return deleted == 0 ? NotFound(name) : absl::OkStatus();
   });
 }

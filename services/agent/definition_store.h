@@ -50,19 +50,16 @@ class DefinitionStore {
     absl::StatusOr<std::vector<DefinitionRecord>> List() const;
     // Version 1, or what the first call with this request id made. ALREADY_EXISTS `AGENT_EXISTS`,
     // RESOURCE_EXHAUSTED `AGENT_QUOTA_EXCEEDED`.
-    Awaitable<absl::StatusOr<DefinitionRecord>> Create(DefinitionRecord definition,
-                                                       std::string request_id) const;
+    Awaitable<absl::StatusOr<DefinitionRecord>> Create(DefinitionRecord definition, std::string request_id) const;
     // The next version. NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `AGENT_CHANGED` unless `etag` is the
     // newest one's.
-    Awaitable<absl::StatusOr<DefinitionRecord>> Update(DefinitionRecord definition,
-                                                       std::string etag) const;
+    Awaitable<absl::StatusOr<DefinitionRecord>> Update(DefinitionRecord definition, std::string etag) const;
     // All versions. NOT_FOUND `AGENT_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string name) const;
 
    private:
     friend class DefinitionStore;
-    Scoped(storage::Database* database, std::string owner)
-        : database_(database), owner_(std::move(owner)) {}
+    Scoped(storage::Database* database, std::string owner) : database_(database), owner_(std::move(owner)) {}
     storage::Database* database_;
     std::string owner_;
   };

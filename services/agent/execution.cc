@@ -9,14 +9,15 @@
 
 namespace bulkhead::agent {
 
-Execution::Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token,
-                     int max_steps, std::function<void(Release)> on_released)
-    : dependencies_(dependencies),
+Execution::Execution(Options options, ExecutionDependencies dependencies, TakenUp taken,
+                     std::shared_ptr<const RawToken> token, std::function<void(Release)> on_released)
+    : options_(std::move(options)),
+      dependencies_(dependencies),
       run_(std::move(taken.run)),
       name_(run_.name()),
       events_(run_),
       token_(std::move(token)),
-      max_steps_(max_steps),
+      held_(run_.interrupt_time.has_value()),
       ledger_(dependencies.clock, run_.timing),
       on_released_(std::move(on_released)) {
   for (JournalRecord& record : taken.journal) {
@@ -31,6 +32,7 @@ Execution::Execution(ExecutionDependencies dependencies, TakenUp taken, std::sha
         break;
       case JournalRecord::Kind::kExecuting:
         entry.executing = true;
+        entry.tool = payload.is_object() ? payload.value("tool", "") : "";
         break;
       case JournalRecord::Kind::kResult:
         entry.result = std::move(payload);
@@ -92,6 +94,10 @@ absl::Status Execution::stop_status() const {
       return absl::OkStatus();
     case StopReason::kCancelled:
       return RunFailure(absl::StatusCode::kCancelled, "RUN_CANCELLED", "the run was cancelled", {{"run", run_.id}});
+    case StopReason::kUnresponsive:
+      return RunFailure(absl::StatusCode::kInternal, "AGENT_UNRESPONSIVE",
+                        "the agent held its thread without awaiting anything for too long",
+                        {{"run", run_.id}, {"agent", run_.agent}});
     case StopReason::kTimedOut:
       return RunFailure(absl::StatusCode::kDeadlineExceeded, "RUN_TIMED_OUT", "the time of the run is over",
                         {{"run", run_.id}, {"deadline", absl::FormatTime(run_.deadline, absl::UTCTimeZone())}});
@@ -99,10 +105,15 @@ absl::Status Execution::stop_status() const {
   return absl::OkStatus();
 }
 
-RunIdentity Execution::identity() const {
+absl::Status Execution::stop_status(const std::stop_token& stop) const {
+  absl::Status run = stop_status();
+  return run.ok() && stop.stop_requested() ? BranchLost() : run;
+}
+
+RunIdentity Execution::identity(std::stop_token stop) const {
   return {.token = token_,
           .traceparent = run_.traceparent,
-          .stop = stop_.get_token(),
+          .stop = std::move(stop),
           .timeout = std::max(run_.deadline - dependencies_.clock->Now(), absl::Seconds(1))};
 }
 

@@ -2,6 +2,7 @@
 #ifndef SERVICES_AGENT_EXECUTION_H_
 #define SERVICES_AGENT_EXECUTION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -45,14 +46,18 @@ struct ExecutionDependencies {
 // thread-safe.
 class Execution : public std::enable_shared_from_this<Execution> {
  public:
-  enum class StopReason { kNone, kCancelled, kTimedOut };
+  enum class StopReason { kNone, kCancelled, kTimedOut, kUnresponsive };
 
   // How an execution lets go of its run: it has ended, or is another's; or the storage failed, and
   // it must be taken up again.
   enum class Release { kDone, kTakeUpAgain };
 
+  struct Options {
+    int max_steps = 10'000;
+    std::string agent_version;  // Of the code that executes now.
+  };
   // `on_released` is called once, on any thread.
-  Execution(ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token, int max_steps,
+  Execution(Options options, ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token,
             std::function<void(Release)> on_released);
   ~Execution();
 
@@ -64,6 +69,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
   void RequestStop(StopReason reason);
   // Ends the run without waiting for its agent, which never resumes.
   static Awaitable<void> CutOff(std::shared_ptr<Execution> self);
+  // Whether the run is held back has changed in the store. While it is, no new command begins; what is under way goes
+  // on.
+  void HoldChanged();
   // An approval has been decided, or may have been.
   void WakeApproval();
   // Begins no new command any more; what is under way goes on.
@@ -87,42 +95,59 @@ class Execution : public std::enable_shared_from_this<Execution> {
     bool visited = false;  // The agent has asked for it in this execution.
     std::optional<nlohmann::json> intent;
     bool executing = false;
+    std::string tool;  // Whose call it is, when it is executing.
     std::optional<nlohmann::json> result;
+  };
+
+  // Where a command is asked for.
+  struct Place {
+    std::string path;      // In the journal.
+    absl::Status misuse;   // Refuses the command when it is not OK.
+    std::stop_token stop;  // The branch shall end, or the run.
   };
 
   // Whether the agent must not go on: the run has ended without it, or has been let go of.
   bool gone() const;
+  // Why the run shall end.
   absl::Status stop_status() const;
+  // Why what waits at this place shall end: as above, or its branch has lost.
+  absl::Status stop_status(const std::stop_token& stop) const;
   Ownership ownership() const { return {.key = run_.key, .epoch = run_.epoch}; }
-  RunIdentity identity() const;
+  RunIdentity identity(std::stop_token stop) const;
 
   // The steps of every command. Each destroys the coroutine in place of returning when the run is
   // gone.
-  Awaitable<Entry*> Enter(std::string path, std::string command, absl::Status misuse);
+  Awaitable<Entry*> Enter(const Place& place, std::string command);
+  // Until the run is not held back.
+  Awaitable<void> AwaitGo(std::stop_token stop);
   Awaitable<void> Journal(std::vector<JournalRecord> records, std::vector<std::string> events);
+  Awaitable<void> JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent);
   Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
                                 std::vector<std::string> events);
   Awaitable<void> StayIfNotGone();
   // Suspends for ever, which destroys the coroutine with all that called it.
   static Awaitable<void> Never();
-  // For operations that are refused because the run shall end.
-  Awaitable<absl::Status> RefuseStopped();
+  // For operations that are refused because the run, or their branch, shall end.
+  Awaitable<absl::Status> RefuseStopped(std::stop_token stop);
+  // The journal has another command than the agent asks for.
+  absl::Status Mismatch(std::string_view path, std::string_view journal, std::string_view asked) const;
 
-  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string path, absl::Status misuse, std::string tool,
-                                                     nlohmann::json input);
-  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool);
+  Awaitable<absl::StatusOr<nlohmann::json>> CallTool(Place place, std::string tool, nlohmann::json input);
+  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool, std::stop_token stop);
   void CountCall(int change);
-  // Before the next attempt. False when the run shall end instead.
-  Awaitable<bool> Pause(int attempt);
-  Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const std::string& path, Entry* entry,
-                                                          const std::string& tool, const nlohmann::json& input,
-                                                          bool repeatable);
-  Awaitable<absl::StatusOr<nlohmann::json>> Approve(std::string path, absl::Status misuse, ApprovalRequest request);
-  Awaitable<absl::Status> Sleep(std::string path, absl::Status misuse, absl::Duration duration);
+  // Before the next attempt. False when the call shall end instead.
+  Awaitable<bool> Pause(int attempt, std::stop_token stop);
+  Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const Place& place, Entry* entry, const std::string& tool,
+                                                          const nlohmann::json& input, bool repeatable);
+  Awaitable<absl::StatusOr<nlohmann::json>> Approve(Place place, ApprovalRequest request);
+  Awaitable<absl::Status> Sleep(Place place, absl::Duration duration);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
   // any, goes with it.
-  Awaitable<nlohmann::json> Value(std::string path, absl::Status misuse, std::string command,
-                                  std::function<nlohmann::json()> make, std::function<std::string()> event);
+  Awaitable<nlohmann::json> Value(Place place, std::string command, std::function<nlohmann::json()> make,
+                                  std::function<std::string()> event);
+  // The branches of the group at `path` but the one at `winner` are not executed again: what the journal has of them is
+  // settled, and calls that a crash left open are closed.
+  Awaitable<void> SettleLosers(const std::string& path, size_t winner);
 
   // Ends the run with the agent's result, or what stands in its place.
   Awaitable<void> End(absl::StatusOr<Answer> result);
@@ -134,16 +159,18 @@ class Execution : public std::enable_shared_from_this<Execution> {
   JournalRecord RecordOf(const std::string& path, const Entry& entry, JournalRecord::Kind kind,
                          const nlohmann::json& payload) const;
 
+  const Options options_;
   const ExecutionDependencies dependencies_;
   const RunRecord run_;
   const std::string name_;
   const RunEvents events_;
   const std::shared_ptr<const RawToken> token_;
-  const int max_steps_;
 
   // On the strand only.
   std::map<std::string, Entry> entries_;  // By path.
   std::map<std::string, RepeatPolicy> policies_;
+  std::map<std::string, bool> patches_;  // What Patched answered, by name.
+  bool held_;                            // As last read from the store.
   int steps_ = 0;
   int refused_ = 0;
   TimeLedger ledger_;
@@ -154,8 +181,10 @@ class Execution : public std::enable_shared_from_this<Execution> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hold_changed_ ABSL_GUARDED_BY(mutex_) = false;
   int calls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::stop_source> approval_waits_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::stop_source> hold_waits_ ABSL_GUARDED_BY(mutex_);
   std::function<void(Release)> on_released_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -10,6 +10,14 @@
 #include "services/common/status/error.h"
 
 namespace bulkhead::agent {
+namespace {
+
+// How a run ends that was stopped for this reason, unless it is being cancelled.
+RunState StateOf(const absl::Status& stopped) {
+  return stopped.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed;
+}
+
+}  // namespace
 
 Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
   co_await StayIfNotGone();
@@ -17,10 +25,7 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
   if (stopped.ok() && result.ok()) {
     auto skipped = std::ranges::find_if(entries_, [](const auto& entry) { return !entry.second.visited; });
     if (skipped != entries_.end()) {
-      result = RunFailure(absl::StatusCode::kFailedPrecondition, "NONDETERMINISTIC_AGENT",
-                          absl::StrCat("at ", skipped->first, " the journal has '", skipped->second.command,
-                                       "' and the agent now ends without it"),
-                          {{"place", skipped->first}, {"journal", skipped->second.command}, {"agent", "end"}});
+      result = Mismatch(skipped->first, skipped->second.command, "end");
     }
   }
   if (!ClaimEnd()) {
@@ -29,7 +34,7 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
   Ending ending{.time = dependencies_.clock->Now(), .timing = ledger_.Timing()};
   if (!stopped.ok()) {
     // A run that is being cancelled is CANCELLED by the store whatever stands here.
-    ending.state = RunState::kTimedOut;
+    ending.state = StateOf(stopped);
     ending.error = RunError::Of(stopped);
   } else if (result.ok()) {
     ending.state = RunState::kSucceeded;
@@ -62,8 +67,7 @@ Awaitable<void> Execution::CutOff(std::shared_ptr<Execution> self) {
   // The strand may be busy with the agent for ever, so nothing of it is used: timing stays as last
   // written.
   absl::StatusOr<RunRecord> ended = co_await self->dependencies_.store->End(
-      self->ownership(),
-      {.state = RunState::kTimedOut, .error = RunError::Of(why), .time = self->dependencies_.clock->Now()});
+      self->ownership(), {.state = StateOf(why), .error = RunError::Of(why), .time = self->dependencies_.clock->Now()});
   self->AfterEnd(ended.status());
 }
 

@@ -23,11 +23,29 @@ JournalRecord Execution::RecordOf(const std::string& path, const Entry& entry, J
   return {.path = path, .step = entry.step, .kind = kind, .command = entry.command, .payload = JournalText(payload)};
 }
 
-Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string command, absl::Status misuse) {
+absl::Status Execution::Mismatch(std::string_view path, std::string_view journal, std::string_view asked) const {
+  const bool same_code = options_.agent_version == run_.agent_version;
+  std::map<std::string, std::string> metadata = {
+      {"place", std::string(path)}, {"journal", std::string(journal)}, {"agent", std::string(asked)}};
+  std::string message =
+      absl::StrCat("at ", path, " the journal has '", journal, "' and the agent now asks for '", asked, "'");
+  if (!same_code) {
+    metadata["started_under"] = run_.agent_version;
+    metadata["version"] = options_.agent_version;
+    message = absl::StrCat("the run began under version ", run_.agent_version, " of its agent, and version ",
+                           options_.agent_version, " does something else: ", message,
+                           "; it can be started again from its input");
+  }
+  return RunFailure(absl::StatusCode::kFailedPrecondition,
+                    same_code ? "NONDETERMINISTIC_AGENT" : "AGENT_VERSION_CHANGED", message, std::move(metadata));
+}
+
+Awaitable<Execution::Entry*> Execution::Enter(const Place& place, std::string command) {
   co_await StayIfNotGone();
-  auto found = entries_.find(path);
-  absl::Status refused = misuse;
+  auto found = entries_.find(place.path);
+  absl::Status refused = place.misuse;
   if (found == entries_.end()) {
+    co_await AwaitGo(place.stop);
     bool draining;
     {
       absl::MutexLock lock(mutex_);
@@ -36,16 +54,13 @@ Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string comm
     if (draining) {
       co_await Never();
     }
-    if (refused.ok() && steps_ >= max_steps_) {
+    if (refused.ok() && steps_ >= options_.max_steps) {
       refused = RunFailure(absl::StatusCode::kResourceExhausted, "STEP_LIMIT_EXCEEDED",
-                           absl::StrCat("the run has made the ", max_steps_, " commands that it may make"),
-                           {{"limit", absl::StrCat(max_steps_)}});
+                           absl::StrCat("the run has made the ", options_.max_steps, " commands that it may make"),
+                           {{"limit", absl::StrCat(options_.max_steps)}});
     }
   } else if (refused.ok() && found->second.command != command) {
-    refused = RunFailure(absl::StatusCode::kFailedPrecondition, "NONDETERMINISTIC_AGENT",
-                         absl::StrCat("at ", path, " the journal has '", found->second.command,
-                                      "' and the agent now asks for '", command, "'"),
-                         {{"place", path}, {"journal", found->second.command}, {"agent", command}});
+    refused = Mismatch(place.path, found->second.command, command);
   }
   if (!refused.ok()) {
     // The run ends here, whatever the agent would make of it.
@@ -53,10 +68,17 @@ Awaitable<Execution::Entry*> Execution::Enter(std::string path, std::string comm
     co_await Never();
   }
   if (found == entries_.end()) {
-    found = entries_.emplace(std::move(path), Entry{.step = ++steps_, .command = std::move(command)}).first;
+    found = entries_.emplace(place.path, Entry{.step = ++steps_, .command = std::move(command)}).first;
   }
   found->second.visited = true;
   co_return &found->second;
+}
+
+Awaitable<void> Execution::JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent) {
+  entry->intent = std::move(intent);
+  std::vector<JournalRecord> records;
+  records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
+  co_await Journal(std::move(records), {});
 }
 
 Awaitable<void> Execution::Journal(std::vector<JournalRecord> records, std::vector<std::string> events) {
@@ -81,21 +103,40 @@ Awaitable<void> Execution::JournalResult(const std::string& path, Entry* entry, 
   entry->result = std::move(result);
 }
 
-Awaitable<nlohmann::json> Execution::Value(std::string path, absl::Status misuse, std::string command,
-                                           std::function<nlohmann::json()> make, std::function<std::string()> event) {
-  Entry* entry = co_await Enter(path, std::move(command), std::move(misuse));
+Awaitable<nlohmann::json> Execution::Value(Place place, std::string command, std::function<nlohmann::json()> make,
+                                           std::function<std::string()> event) {
+  Entry* entry = co_await Enter(place, std::move(command));
   if (!entry->result.has_value()) {
     std::vector<std::string> events;
     if (event) {
       events.push_back(event());
     }
-    co_await JournalResult(path, entry, {{"ok", make()}}, std::move(events));
+    co_await JournalResult(place.path, entry, {{"ok", make()}}, std::move(events));
   }
   co_return entry->result->at("ok");
 }
 
-Awaitable<absl::Status> Execution::RefuseStopped() {
-  absl::Status stopped = stop_status();
+Awaitable<void> Execution::SettleLosers(const std::string& path, size_t winner) {
+  const std::string group = absl::StrCat(path, ".");
+  const std::string won = absl::StrCat(group, winner, ".");
+  const absl::Status lost = BranchLost();
+  for (auto at = entries_.lower_bound(group); at != entries_.end() && at->first.starts_with(group); ++at) {
+    if (at->first.starts_with(won)) {
+      continue;
+    }
+    Entry& entry = at->second;
+    entry.visited = true;
+    if (entry.executing && !entry.result.has_value()) {
+      const absl::Time now = dependencies_.clock->Now();
+      co_await JournalResult(
+          at->first, &entry, EncodeResult(lost),
+          {events_.ToolCompleted(now, entry.step, entry.tool, absl::ZeroDuration(), RunError::Of(lost), {})});
+    }
+  }
+}
+
+Awaitable<absl::Status> Execution::RefuseStopped(std::stop_token stop) {
+  absl::Status stopped = stop_status(stop);
   if (!stopped.ok()) {
     // An agent that ignores this in a loop must not keep others from the thread.
     co_await boost::asio::post(boost::asio::use_awaitable);

@@ -25,16 +25,15 @@ bool MayPass(const absl::Status& status) {
 
 }  // namespace
 
-Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, absl::Status misuse, std::string tool,
-                                                              nlohmann::json input) {
-  Entry* entry = co_await Enter(path, CommandText(absl::StrCat("tool ", tool), JournalText(input)), std::move(misuse));
+Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::string tool, nlohmann::json input) {
+  Entry* entry = co_await Enter(place, CommandText(absl::StrCat("tool ", tool), JournalText(input)));
   if (entry->result.has_value()) {
     for (auto& [question, asked] : entries_) {
-      asked.visited = asked.visited || question.starts_with(absl::StrCat(path, "?"));
+      asked.visited = asked.visited || question.starts_with(absl::StrCat(place.path, "?"));
     }
     co_return DecodeResult(*entry->result);
   }
-  CO_RETURN_IF_ERROR(co_await RefuseStopped());
+  CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
 
   // An intent without a result: the process died in between, and the call may or may not have
   // happened.
@@ -44,10 +43,10 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
   if (in_doubt) {
     policy = static_cast<RepeatPolicy>(entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
   } else {
-    absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool);
+    absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool, place.stop);
     if (!learned.ok()) {
-      CO_RETURN_IF_ERROR(co_await RefuseStopped());
-      co_await JournalResult(path, entry, EncodeResult(learned.status()), {});
+      CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
+      co_await JournalResult(place.path, entry, EncodeResult(learned.status()), {});
       co_return learned.status();
     }
     policy = *learned;
@@ -62,8 +61,10 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
                                        " may or may not have happened when the platform stopped. Call it (again)?");
       question.tool = tool;
       question.arguments = input;
-      CO_ASSIGN_OR_RETURN(nlohmann::json decided,
-                          co_await Approve(absl::StrCat(path, "?", attempt), absl::OkStatus(), std::move(question)));
+      CO_ASSIGN_OR_RETURN(nlohmann::json decided, co_await Approve({.path = absl::StrCat(place.path, "?", attempt),
+                                                                    .misuse = absl::OkStatus(),
+                                                                    .stop = place.stop},
+                                                                   std::move(question)));
       if (decided.at("verdict").get<int>() != static_cast<int>(ApprovalRecord::Verdict::kAllow)) {
         result = RunFailure(absl::StatusCode::kAborted, "TOOL_OUTCOME_UNKNOWN",
                             absl::StrCat("whether ", tool,
@@ -75,17 +76,14 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
       }
     }
     if (!in_doubt || policy == RepeatPolicy::kAtMostOnce) {
-      entry->intent = nlohmann::json{{"policy", static_cast<int>(policy)}, {"attempt", ++attempt}};
-      std::vector<JournalRecord> records;
-      records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
-      co_await Journal(std::move(records), {});
+      co_await JournalIntent(place.path, entry, {{"policy", static_cast<int>(policy)}, {"attempt", ++attempt}});
     }
     CountCall(1);
     ledger_.Enter(TimeLedger::kTools);
-    result = co_await InvokeWithRetries(path, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
+    result = co_await InvokeWithRetries(place, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
     ledger_.Leave(TimeLedger::kTools);
     // When the tool service dies in the middle, it is the same doubt.
-    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !stop_.stop_requested() && !gone() &&
+    in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !place.stop.stop_requested() && !gone() &&
                RunError::Of(result.status()).domain == "bulkhead.rpc";
     if (!in_doubt) {
       break;
@@ -93,7 +91,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
     CountCall(-1);
   }
 
-  if (absl::Status stopped = stop_status(); !stopped.ok() && !result.ok()) {
+  if (absl::Status stopped = stop_status(place.stop); !stopped.ok() && !result.ok()) {
     result = stopped;
   }
   nlohmann::json encoded = EncodeResult(result.ok() ? absl::StatusOr<nlohmann::json>(result->output)
@@ -109,7 +107,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(std::string path, 
                                            result.ok() ? result->artifacts : std::vector<std::string>()));
   }
   co_await StayIfNotGone();
-  co_await JournalResult(path, entry, std::move(encoded), std::move(events));
+  co_await JournalResult(place.path, entry, std::move(encoded), std::move(events));
   CountCall(-1);
   co_return DecodeResult(*entry->result);
 }
@@ -119,19 +117,19 @@ void Execution::CountCall(int change) {
   calls_in_flight_ += change;
 }
 
-Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& tool) {
+Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& tool, std::stop_token stop) {
   auto known = policies_.find(tool);
   if (known != policies_.end()) {
     co_return known->second;
   }
   ledger_.Enter(TimeLedger::kTools);
-  absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+  absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(stop), tool);
   for (int attempt = 1; attempt < kInvokeAttempts && MayPass(learned.status()); ++attempt) {
-    const bool goes_on = co_await Pause(attempt);
+    const bool goes_on = co_await Pause(attempt, stop);
     if (!goes_on) {
       break;
     }
-    learned = co_await dependencies_.tools->PolicyOf(identity(), tool);
+    learned = co_await dependencies_.tools->PolicyOf(identity(stop), tool);
   }
   ledger_.Leave(TimeLedger::kTools);
   co_await StayIfNotGone();
@@ -141,25 +139,26 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
   co_return learned;
 }
 
-Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::string& path, Entry* entry,
+Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& place, Entry* entry,
                                                                    const std::string& tool, const nlohmann::json& input,
                                                                    bool repeatable) {
   // Nothing here may destroy the coroutine while the call is under way: gRPC would call back into
   // it.
   for (int attempt = 1;; ++attempt) {
     absl::Status journalled;
-    ToolCall call{.tool = tool, .input = input, .request_id = absl::StrCat(run_.id, "/", path)};
-    call.on_accepted = [this, &path, entry, &tool, &journalled, &input]() -> Awaitable<absl::Status> {
+    ToolCall call{.tool = tool, .input = input, .request_id = absl::StrCat(run_.id, "/", place.path)};
+    call.on_accepted = [this, &place, entry, &tool, &journalled, &input]() -> Awaitable<absl::Status> {
       if (entry->executing || gone()) {
         co_return absl::OkStatus();  // Before the crash, or at an earlier attempt.
       }
       const absl::Time now = dependencies_.clock->Now();
       Append append{.steps = steps_, .timing = ledger_.Timing()};
-      append.records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kExecuting,
+      append.records.push_back(RecordOf(place.path, *entry, JournalRecord::Kind::kExecuting,
                                         {{"tool", tool}, {"since", absl::ToUnixMicros(now)}}));
       append.events.push_back(events_.ToolExecuting(now, entry->step, tool, input));
       absl::Status written = co_await dependencies_.store->Write(ownership(), std::move(append));
       entry->executing = written.ok();
+      entry->tool = tool;
       journalled = written;
       co_return written;
     };
@@ -173,7 +172,7 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::st
             events_.ToolProgress(dependencies_.clock->Now(), entry->step, ++number, tool, fraction, message));
       }
     };
-    absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(), std::move(call));
+    absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(place.stop), std::move(call));
     if (!journalled.ok() && !gone()) {
       co_await GiveUp(journalled);  // The call has ended: nothing calls back any more.
     }
@@ -182,16 +181,16 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const std::st
     }
     // By itself: gcc 16 was seen to await it inside of the condition above even when that was true
     // before.
-    const bool goes_on = co_await Pause(attempt);
+    const bool goes_on = co_await Pause(attempt, place.stop);
     if (!goes_on) {
       co_return result;
     }
   }
 }
 
-Awaitable<bool> Execution::Pause(int attempt) {
+Awaitable<bool> Execution::Pause(int attempt, std::stop_token stop) {
   const absl::Time until = dependencies_.clock->Now() + kInvokeBackoff * (1 << attempt);
-  absl::Status waited = co_await SleepUntil(dependencies_.clock, until, stop_.get_token());
+  absl::Status waited = co_await SleepUntil(dependencies_.clock, until, std::move(stop));
   co_return waited.ok();
 }
 

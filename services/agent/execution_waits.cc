@@ -10,41 +10,89 @@
 #include "services/common/status/macros.h"
 
 namespace bulkhead::agent {
+namespace {
 
-Awaitable<absl::Status> Execution::Sleep(std::string path, absl::Status misuse, absl::Duration duration) {
-  Entry* entry = co_await Enter(path, absl::StrCat("sleep ", absl::FormatDuration(duration)), std::move(misuse));
+absl::StatusOr<std::optional<ApprovalRecord>> ToOptional(absl::StatusOr<ApprovalRecord> approval) {
+  if (!approval.ok()) {
+    return approval.status();
+  }
+  return *std::move(approval);
+}
+
+}  // namespace
+
+Awaitable<void> Execution::AwaitGo(std::stop_token stop) {
+  bool waited = false;
+  while (!stop.stop_requested() && !gone()) {
+    bool changed = false;
+    {
+      absl::MutexLock lock(mutex_);
+      std::swap(changed, hold_changed_);
+    }
+    if (changed) {
+      // The store is the truth: of two changes at once, the one that was told last need not be the last.
+      absl::StatusOr<bool> held = dependencies_.store->IsInterrupted(run_.key);
+      if (!held.ok()) {
+        co_await GiveUp(held.status());
+      }
+      held_ = *held;
+    }
+    if (!held_) {
+      break;
+    }
+    std::stop_source wake;
+    {
+      absl::MutexLock lock(mutex_);
+      if (hold_changed_) {
+        continue;
+      }
+      hold_waits_.push_back(wake);
+    }
+    if (!std::exchange(waited, true)) {
+      ledger_.Enter(TimeLedger::kInterrupted);
+    }
+    std::stop_callback on_stop(stop, [&wake] { wake.request_stop(); });
+    // The run's own deadline requests the stop; later than that nobody waits.
+    absl::Status woken = co_await SleepUntil(dependencies_.clock, run_.deadline + absl::Hours(1), wake.get_token());
+    if (woken.ok()) {
+      break;
+    }
+  }
+  if (waited) {
+    ledger_.Leave(TimeLedger::kInterrupted);
+  }
+  co_await StayIfNotGone();
+}
+
+Awaitable<absl::Status> Execution::Sleep(Place place, absl::Duration duration) {
+  Entry* entry = co_await Enter(place, absl::StrCat("sleep ", absl::FormatDuration(duration)));
   if (entry->result.has_value()) {
     co_return absl::OkStatus();
   }
-  CO_RETURN_IF_ERROR(co_await RefuseStopped());
+  CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
   if (!entry->intent.has_value()) {
-    entry->intent = nlohmann::json{{"until", absl::ToUnixMicros(dependencies_.clock->Now() + duration)}};
-    std::vector<JournalRecord> records;
-    records.push_back(RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent));
-    co_await Journal(std::move(records), {});
+    co_await JournalIntent(place.path, entry, {{"until", absl::ToUnixMicros(dependencies_.clock->Now() + duration)}});
   }
   ledger_.Enter(TimeLedger::kSleep);
-  absl::Status slept = co_await SleepUntil(
-      dependencies_.clock, absl::FromUnixMicros(entry->intent->value("until", int64_t{0})), stop_.get_token());
+  absl::Status slept = co_await SleepUntil(dependencies_.clock,
+                                           absl::FromUnixMicros(entry->intent->value("until", int64_t{0})), place.stop);
   ledger_.Leave(TimeLedger::kSleep);
   co_await StayIfNotGone();
   if (!slept.ok()) {
-    co_return co_await RefuseStopped();
+    co_return co_await RefuseStopped(place.stop);
   }
-  co_await JournalResult(path, entry, {{"ok", nullptr}}, {});
+  co_await JournalResult(place.path, entry, {{"ok", nullptr}}, {});
   co_return absl::OkStatus();
 }
 
-Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, absl::Status misuse,
-                                                             ApprovalRequest request) {
+Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, ApprovalRequest request) {
   const std::string arguments = JournalText(request.arguments);
-  Entry* entry =
-      co_await Enter(path, CommandText("approval", absl::StrCat(request.question, "\n", request.tool, "\n", arguments)),
-                     std::move(misuse));
+  Entry* entry = co_await Enter(
+      place, CommandText("approval", absl::StrCat(request.question, "\n", request.tool, "\n", arguments)));
   if (entry->result.has_value()) {
     co_return DecodeResult(*entry->result);
   }
-  CO_RETURN_IF_ERROR(co_await RefuseStopped());
+  CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
 
   // Registered before the question can be seen, so that no answer is missed.
   std::stop_source decided;
@@ -57,7 +105,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
     ApprovalRecord approval;
     approval.id = dependencies_.ids->NewId("approval");
     approval.run = run_.id;
-    approval.path = path;
+    approval.path = place.path;
     approval.step = entry->step;
     approval.command = entry->command;
     approval.question = request.question;
@@ -68,8 +116,8 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
     approval.expire_time = std::min(now + request.expires_after, run_.deadline);
     entry->intent = nlohmann::json{{"approval", approval.id}, {"expires", absl::ToUnixMicros(approval.expire_time)}};
     absl::Status asked = co_await dependencies_.store->Ask(
-        ownership(), approval, RecordOf(path, *entry, JournalRecord::Kind::kIntent, *entry->intent), ledger_.Timing(),
-        steps_);
+        ownership(), approval, RecordOf(place.path, *entry, JournalRecord::Kind::kIntent, *entry->intent),
+        ledger_.Timing(), steps_);
     co_await StayIfNotGone();
     if (!asked.ok()) {
       co_await GiveUp(asked);
@@ -79,21 +127,18 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
   ledger_.Enter(TimeLedger::kApproval);
   absl::StatusOr<std::optional<ApprovalRecord>> found = std::nullopt;
   while (true) {
-    found = dependencies_.store->FindApproval(run_.key, path);
+    found = dependencies_.store->FindApproval(run_.key, place.path);
     if (!found.ok() || !found->has_value() || (*found)->verdict != ApprovalRecord::Verdict::kPending || gone() ||
-        stop_.stop_requested()) {
+        place.stop.stop_requested()) {
       break;
     }
-    std::stop_callback on_stop(stop_.get_token(), [&decided] { decided.request_stop(); });
+    std::stop_callback on_stop(place.stop, [&decided] { decided.request_stop(); });
     absl::Status expired = co_await SleepUntil(dependencies_.clock, expires, decided.get_token());
     if (expired.ok() && !gone()) {
-      absl::StatusOr<ApprovalRecord> now_expired =
-          co_await dependencies_.store->Expire(ownership(), path, dependencies_.clock->Now());
-      found = now_expired.ok() ? absl::StatusOr<std::optional<ApprovalRecord>>(*now_expired)
-                               : absl::StatusOr<std::optional<ApprovalRecord>>(now_expired.status());
+      found = ToOptional(co_await dependencies_.store->Expire(ownership(), place.path, dependencies_.clock->Now()));
       break;
     }
-    if (!stop_.stop_requested()) {
+    if (!place.stop.stop_requested()) {
       // Woken: by this one's decision, or by another's of the run; then wait on.
       decided = std::stop_source();
       absl::MutexLock lock(mutex_);
@@ -106,7 +151,15 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
     co_await GiveUp(found.status());
   }
   if ((*found)->verdict == ApprovalRecord::Verdict::kPending) {
-    co_return co_await RefuseStopped();
+    if (stop_status().ok()) {
+      // Only its branch ends: nobody shall be asked for what nobody waits for.
+      found = ToOptional(co_await dependencies_.store->Expire(ownership(), place.path, dependencies_.clock->Now()));
+      co_await StayIfNotGone();
+      if (!found.ok()) {
+        co_await GiveUp(found.status());
+      }
+    }
+    co_return co_await RefuseStopped(place.stop);
   }
   nlohmann::json result{{"verdict", static_cast<int>((*found)->verdict)}, {"comment", (*found)->comment}};
   if ((*found)->edited_arguments.has_value()) {
@@ -115,6 +168,18 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(std::string path, a
   // The decision is in the journal already, in the transaction that made it.
   entry->result = nlohmann::json{{"ok", result}};
   co_return result;
+}
+
+void Execution::HoldChanged() {
+  std::vector<std::stop_source> waits;
+  {
+    absl::MutexLock lock(mutex_);
+    hold_changed_ = true;
+    waits.swap(hold_waits_);
+  }
+  for (std::stop_source& wait : waits) {
+    wait.request_stop();
+  }
 }
 
 void Execution::WakeApproval() {

@@ -25,8 +25,7 @@ namespace tool = ::bulkhead::tool::v1;
 constexpr int kMaxTransientUnderWay = 64;
 
 absl::Status BrokenPeer(std::string_view what) {
-  return MakeError(absl::StatusCode::kInternal, what,
-                   {.domain = "bulkhead.agent", .reason = "PEER_BROKE_CONTRACT"});
+  return MakeError(absl::StatusCode::kInternal, what, {.domain = "bulkhead.agent", .reason = "PEER_BROKE_CONTRACT"});
 }
 
 rpc::CallContext ContextOf(const RunIdentity& identity) {
@@ -42,17 +41,14 @@ class GrpcToolClient final : public ToolClient {
   explicit GrpcToolClient(std::shared_ptr<grpc::Channel> channel)
       : stub_(tool::ToolService::NewStub(std::move(channel))) {}
 
-  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity,
-                                                   std::string name) override {
+  Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string name) override {
     tool::GetToolRequest request;
     request.set_name(absl::StrCat("tools/", name));
-    CO_ASSIGN_OR_RETURN(
-        tool::Tool found,
-        co_await rpc::CallUnary<tool::Tool>(
-            ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool"}, request,
-            [this](auto* context, auto* request, auto* response, auto done) {
-              stub_->async()->GetTool(context, request, response, std::move(done));
-            }));
+    CO_ASSIGN_OR_RETURN(tool::Tool found, co_await rpc::CallUnary<tool::Tool>(
+                                              ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool"},
+                                              request, [this](auto* context, auto* request, auto* response, auto done) {
+                                                stub_->async()->GetTool(context, request, response, std::move(done));
+                                              }));
     switch (found.repeat_policy()) {
       case tool::REPEAT_POLICY_SAFE:
         co_return RepeatPolicy::kSafe;
@@ -70,11 +66,9 @@ class GrpcToolClient final : public ToolClient {
     CO_ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(call.input));
     std::optional<tool::Invocation> invocation;
     absl::Status status = co_await rpc::CallStream<tool::InvokeToolResponse>(
-        ContextOf(identity),
-        {.method = "bulkhead.tool.v1.ToolService/InvokeTool", .timeout = identity.timeout}, request,
-        [this](auto* context, auto* request, auto* reader) {
-          stub_->async()->InvokeTool(context, request, reader);
-        },
+        ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/InvokeTool", .timeout = identity.timeout},
+        request,
+        [this](auto* context, auto* request, auto* reader) { stub_->async()->InvokeTool(context, request, reader); },
         [&call, &invocation](tool::InvokeToolResponse message) -> Awaitable<absl::Status> {
           if (message.has_accepted()) {
             co_return co_await call.on_accepted();
@@ -91,9 +85,8 @@ class GrpcToolClient final : public ToolClient {
     if (!invocation.has_value()) {
       co_return BrokenPeer("the tool service ended a call without a result");
     }
-    co_return ToolResult{
-        .output = ToJson(invocation->output()),
-        .artifacts = {invocation->artifacts().begin(), invocation->artifacts().end()}};
+    co_return ToolResult{.output = ToJson(invocation->output()),
+                         .artifacts = {invocation->artifacts().begin(), invocation->artifacts().end()}};
   }
 
  private:
@@ -102,12 +95,11 @@ class GrpcToolClient final : public ToolClient {
 
 class GrpcTokenExchange final : public TokenExchange {
  public:
-  GrpcTokenExchange(std::shared_ptr<grpc::Channel> channel, Clock* clock,
-                    rpc::ServiceTokenSource* tokens)
+  GrpcTokenExchange(std::shared_ptr<grpc::Channel> channel, Clock* clock, rpc::ServiceTokenSource* tokens)
       : stub_(auth::TokenService::NewStub(std::move(channel))), clock_(clock), tokens_(tokens) {}
 
-  Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject,
-                                             std::string run, absl::Duration lifetime) override {
+  Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject, std::string run,
+                                             absl::Duration lifetime) override {
     CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await tokens_->ServiceContext());
     auth::ExchangeTokenRequest request;
     request.set_subject_token(subject->Reveal());
@@ -116,11 +108,8 @@ class GrpcTokenExchange final : public TokenExchange {
     CO_ASSIGN_OR_RETURN(
         auth::IssuedToken issued,
         co_await rpc::CallUnary<auth::IssuedToken>(
-            call,
-            {.method = "bulkhead.auth.v1.TokenService/ExchangeToken",
-             .attempts = 3,
-             .clock = clock_},
-            request, [this](auto* context, auto* request, auto* response, auto done) {
+            call, {.method = "bulkhead.auth.v1.TokenService/ExchangeToken", .attempts = 3, .clock = clock_}, request,
+            [this](auto* context, auto* request, auto* response, auto done) {
               stub_->async()->ExchangeToken(context, request, response, std::move(done));
             }));
     co_return Secret(std::move(*issued.mutable_token()));
@@ -136,8 +125,7 @@ class GrpcEventPublisher final : public EventPublisher {
  public:
   GrpcEventPublisher(std::shared_ptr<grpc::Channel> channel, Executor* executor,
                      std::shared_ptr<rpc::ServiceTokenSource> tokens)
-      : peer_(std::make_shared<Peer>(notifier::EventService::NewStub(std::move(channel)),
-                                     std::move(tokens))),
+      : peer_(std::make_shared<Peer>(notifier::EventService::NewStub(std::move(channel)), std::move(tokens))),
         executor_(executor) {}
 
   ~GrpcEventPublisher() override { peer_->closing.request_stop(); }
@@ -160,21 +148,19 @@ class GrpcEventPublisher final : public EventPublisher {
       peer_->transient_under_way.fetch_sub(1);
       return;
     }
-    executor_->Spawn(
-        [](std::shared_ptr<Peer> peer, notifier::PublishEventsRequest request) -> Awaitable<void> {
-          absl::Status sent = co_await Send(peer, std::move(request), peer->closing.get_token());
-          peer->transient_under_way.fetch_sub(1);
-          if (!sent.ok()) {
-            ABSL_VLOG(1) << "a transient event is lost: " << sent;
-          }
-        }(peer_, std::move(request)));
+    executor_->Spawn([](std::shared_ptr<Peer> peer, notifier::PublishEventsRequest request) -> Awaitable<void> {
+      absl::Status sent = co_await Send(peer, std::move(request), peer->closing.get_token());
+      peer->transient_under_way.fetch_sub(1);
+      if (!sent.ok()) {
+        ABSL_VLOG(1) << "a transient event is lost: " << sent;
+      }
+    }(peer_, std::move(request)));
   }
 
  private:
   // Shared with calls that are under way.
   struct Peer {
-    Peer(std::unique_ptr<notifier::EventService::Stub> s,
-         std::shared_ptr<rpc::ServiceTokenSource> t)
+    Peer(std::unique_ptr<notifier::EventService::Stub> s, std::shared_ptr<rpc::ServiceTokenSource> t)
         : stub(std::move(s)), tokens(std::move(t)) {}
     const std::unique_ptr<notifier::EventService::Stub> stub;
     const std::shared_ptr<rpc::ServiceTokenSource> tokens;
@@ -182,8 +168,7 @@ class GrpcEventPublisher final : public EventPublisher {
     std::atomic<int> transient_under_way = 0;
   };
 
-  static Awaitable<absl::Status> Send(std::shared_ptr<Peer> peer,
-                                      notifier::PublishEventsRequest request,
+  static Awaitable<absl::Status> Send(std::shared_ptr<Peer> peer, notifier::PublishEventsRequest request,
                                       std::stop_token stop) {
     CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await peer->tokens->ServiceContext(stop));
     absl::StatusOr<notifier::PublishEventsResponse> published =
@@ -205,14 +190,13 @@ std::unique_ptr<ToolClient> CreateToolClient(std::shared_ptr<grpc::Channel> tool
   return std::make_unique<GrpcToolClient>(std::move(tool));
 }
 
-std::unique_ptr<TokenExchange> CreateTokenExchange(std::shared_ptr<grpc::Channel> auth,
-                                                   Clock* clock, rpc::ServiceTokenSource* tokens) {
+std::unique_ptr<TokenExchange> CreateTokenExchange(std::shared_ptr<grpc::Channel> auth, Clock* clock,
+                                                   rpc::ServiceTokenSource* tokens) {
   return std::make_unique<GrpcTokenExchange>(std::move(auth), clock, tokens);
 }
 
-std::unique_ptr<EventPublisher> CreateEventPublisher(
-    std::shared_ptr<grpc::Channel> notifier, Executor* executor,
-    std::shared_ptr<rpc::ServiceTokenSource> tokens) {
+std::unique_ptr<EventPublisher> CreateEventPublisher(std::shared_ptr<grpc::Channel> notifier, Executor* executor,
+                                                     std::shared_ptr<rpc::ServiceTokenSource> tokens) {
   return std::make_unique<GrpcEventPublisher>(std::move(notifier), executor, std::move(tokens));
 }
 

@@ -19,11 +19,10 @@ namespace bulkhead::agent {
 std::unique_ptr<ToolClient> CreateToolClient(std::shared_ptr<grpc::Channel> tool);
 
 // Both act as the agent service. `tokens` outlives them, and the coroutines that they start.
-std::unique_ptr<TokenExchange> CreateTokenExchange(std::shared_ptr<grpc::Channel> auth,
-                                                   Clock* clock, rpc::ServiceTokenSource* tokens);
-std::unique_ptr<EventPublisher> CreateEventPublisher(
-    std::shared_ptr<grpc::Channel> notifier, Executor* executor,
-    std::shared_ptr<rpc::ServiceTokenSource> tokens);
+std::unique_ptr<TokenExchange> CreateTokenExchange(std::shared_ptr<grpc::Channel> auth, Clock* clock,
+                                                   rpc::ServiceTokenSource* tokens);
+std::unique_ptr<EventPublisher> CreateEventPublisher(std::shared_ptr<grpc::Channel> notifier, Executor* executor,
+                                                     std::shared_ptr<rpc::ServiceTokenSource> tokens);
 
 }  // namespace bulkhead::agent
 

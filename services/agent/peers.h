@@ -52,8 +52,7 @@ struct ToolResult {
 class ToolClient {
  public:
   virtual ~ToolClient() = default;
-  virtual Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity,
-                                                           std::string tool) = 0;
+  virtual Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string tool) = 0;
   virtual Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) = 0;
 };
 
@@ -62,8 +61,8 @@ class TokenExchange {
  public:
   virtual ~TokenExchange() = default;
   // A run token for `run` ("users/u/runs/r"), out of the access token of its user.
-  virtual Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject,
-                                                     std::string run, absl::Duration lifetime) = 0;
+  virtual Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject, std::string run,
+                                                     absl::Duration lifetime) = 0;
 };
 
 // The way to the notifier. Thread-safe.
@@ -71,8 +70,7 @@ class EventPublisher {
  public:
   virtual ~EventPublisher() = default;
   // All or nothing; publishing again changes nothing.
-  virtual Awaitable<absl::Status> Publish(std::vector<OutboxEntry> entries,
-                                          std::stop_token stop) = 0;
+  virtual Awaitable<absl::Status> Publish(std::vector<OutboxEntry> entries, std::stop_token stop) = 0;
   // Best effort, without a number; see run_events.h for `event`.
   virtual void PublishTransient(std::string event) = 0;
 };

@@ -1,5 +1,6 @@
 #include "services/agent/run_ending.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,10 +55,13 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   const RunState to = run.state == RunState::kCancelling ? RunState::kCancelled : ending.state;
   RETURN_IF_ERROR(SetState(connection, run, to));
   run.end_time = ending.time;
+  run.interrupt_time.reset();
   if (ending.timing.has_value()) {
     run.timing = *ending.timing;
-  } else if (!run.start_time.has_value()) {
-    run.timing.queued = ending.time - run.create_time;
+  } else {
+    // Nobody counts any more: what is missing was waiting, or an agent that did not end.
+    const absl::Duration missing = ending.time - run.create_time - run.timing.Total();
+    (run.start_time.has_value() ? run.timing.agent : run.timing.queued) += std::max(missing, absl::ZeroDuration());
   }
   if (to == RunState::kSucceeded) {
     run.answer = ending.answer;
@@ -71,7 +75,7 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   // The token has done its work; nothing of an ended run may act for its user.
   RETURN_IF_ERROR(connection
                       .Execute("UPDATE runs SET end_time = ?, timing = ?, answer = ?, error = ?, epoch = epoch + 1, "
-                               "sealed_token = x'' WHERE key = ?",
+                               "interrupt_time = NULL, sealed_token = x'' WHERE key = ?",
                                {Micros(ending.time), TimingText(run.timing), MaybeText(run.answer),
                                 run.error.has_value() ? Value(ErrorText(*run.error)) : Value(nullptr), run.key})
                       .status());
@@ -86,7 +90,7 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
       .reason = "RUN_ENDED", .message = "the run ended before the call", .domain = "bulkhead.agent", .metadata = {}});
   ASSIGN_OR_RETURN(std::vector<std::string> out, CloseOpenCalls(connection, run, events, why, ending.time));
   if (to == RunState::kSucceeded) {
-    out.push_back(events.Completed(ending.time, ending.summary, ending.artifacts, duration));
+    out.push_back(events.Completed(ending.time, ending.summary, ending.artifacts, duration, run.timing));
   } else if (to == RunState::kCancelled) {
     std::string by;
     std::string comment;
@@ -96,9 +100,9 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
           comment = row.Text(1);
           return absl::OkStatus();
         }));
-    out.push_back(events.Cancelled(ending.time, by, comment, duration));
+    out.push_back(events.Cancelled(ending.time, by, comment, duration, run.timing));
   } else {
-    out.push_back(events.Failed(ending.time, *run.error, duration));
+    out.push_back(events.Failed(ending.time, *run.error, duration, run.timing));
   }
   return AddEvents(connection, run, std::move(out));
 }

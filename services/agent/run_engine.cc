@@ -28,12 +28,10 @@ constexpr absl::Duration kCloseLimit = absl::Seconds(5);
 constexpr absl::Duration kRest = absl::Seconds(1);
 
 absl::Status TimedOut(const RunRecord& run) {
-  return MakeError(
-      absl::StatusCode::kDeadlineExceeded, "the time of the run is over",
-      {.domain = "bulkhead.agent",
-       .reason = "RUN_TIMED_OUT",
-       .metadata = {{"run", run.id},
-                    {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "the time of the run is over",
+                   {.domain = "bulkhead.agent",
+                    .reason = "RUN_TIMED_OUT",
+                    .metadata = {{"run", run.id}, {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
 }
 
 }  // namespace
@@ -49,6 +47,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     std::shared_ptr<Execution> execution;
     // Asked for while it was taken up.
     Execution::StopReason stop = Execution::StopReason::kNone;
+    bool hold_changed = false;
   };
 
   // Counts a coroutine of the engine for as long as it lives.
@@ -84,17 +83,16 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
   // `callback` gets this state on a thread of the executor, unless it is closed by then.
   Clock::TimerId CallAt(absl::Time when, std::function<void(State&)> callback) {
-    return clock()->CallAt(
-        when, [weak = weak_from_this(), callback = std::move(callback)]() mutable {
-          if (std::shared_ptr<State> state = weak.lock()) {
-            Executor* executor = state->dependencies.executor;
-            executor->Post([state = std::move(state), callback = std::move(callback)] {
-              if (!state->is_closed()) {
-                callback(*state);
-              }
-            });
+    return clock()->CallAt(when, [weak = weak_from_this(), callback = std::move(callback)]() mutable {
+      if (std::shared_ptr<State> state = weak.lock()) {
+        Executor* executor = state->dependencies.executor;
+        executor->Post([state = std::move(state), callback = std::move(callback)] {
+          if (!state->is_closed()) {
+            callback(*state);
           }
         });
+      }
+    });
   }
 
   bool is_closed() {
@@ -210,29 +208,29 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       co_return;
     }
     const Ownership ownership{.key = taken->run.key, .epoch = taken->run.epoch};
+    const AgentFactory* factory = nullptr;
     std::unique_ptr<Agent> agent;
     std::shared_ptr<const RawToken> token;
-    absl::Status prepared = state->Prepare(taken->run, agent, token);
+    absl::Status prepared = state->Prepare(taken->run, factory, agent, token);
     if (!prepared.ok() || taken->run.state == RunState::kCancelling) {
-      co_await state->EndUnstarted(ownership, run,
-                                   prepared.code() == absl::StatusCode::kDeadlineExceeded
-                                       ? RunState::kTimedOut
-                                       : RunState::kFailed,
-                                   prepared, /*ran=*/true);
+      co_await state->EndUnstarted(
+          ownership, run,
+          prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed, prepared,
+          /*ran=*/true);
       co_return;
     }
 
-    auto execution = std::make_shared<Execution>(state->dependencies.execution, *std::move(taken),
-                                                 std::move(token), state->options.max_steps_per_run,
-                                                 [weak = std::weak_ptr<State>(state), id = run.id,
-                                                  user = run.owner](Execution::Release release) {
-                                                   if (std::shared_ptr<State> state = weak.lock()) {
-                                                     release == Execution::Release::kTakeUpAgain
-                                                         ? state->Rest(id, user, /*ran=*/true)
-                                                         : state->Forget(id, user, /*ran=*/true);
-                                                   }
-                                                 });
+    auto execution = std::make_shared<Execution>(
+        Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = factory->spec.version},
+        state->dependencies.execution, *std::move(taken), std::move(token),
+        [weak = std::weak_ptr<State>(state), id = run.id, user = run.owner](Execution::Release release) {
+          if (std::shared_ptr<State> state = weak.lock()) {
+            release == Execution::Release::kTakeUpAgain ? state->Rest(id, user, /*ran=*/true)
+                                                        : state->Forget(id, user, /*ran=*/true);
+          }
+        });
     Execution::StopReason stop = Execution::StopReason::kNone;
+    bool hold_changed = false;
     bool closed;
     {
       absl::MutexLock lock(state->mutex);
@@ -240,11 +238,15 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       if (auto found = state->active.find(run.id); found != state->active.end()) {
         found->second.execution = execution;
         stop = found->second.stop;
+        hold_changed = std::exchange(found->second.hold_changed, false);
       }
     }
     if (closed) {
       execution->Abandon();
       co_return;
+    }
+    if (hold_changed) {
+      execution->HoldChanged();
     }
     if (stop != Execution::StopReason::kNone) {
       state->Stop(run.id, stop);
@@ -257,12 +259,12 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   // What a run needs before it can execute. DEADLINE_EXCEEDED when its time is over.
-  absl::Status Prepare(const RunRecord& run, std::unique_ptr<Agent>& agent,
+  absl::Status Prepare(const RunRecord& run, const AgentFactory*& factory, std::unique_ptr<Agent>& agent,
                        std::shared_ptr<const RawToken>& token) {
     if (clock()->Now() >= run.deadline) {
       return TimedOut(run);
     }
-    ASSIGN_OR_RETURN(const AgentFactory* factory, dependencies.registry->Find(run.agent));
+    ASSIGN_OR_RETURN(factory, dependencies.registry->Find(run.agent));
     ASSIGN_OR_RETURN(Secret secret, dependencies.sealer->Open(run.sealed_token, run.name()));
     token = std::make_shared<const RawToken>(std::move(secret));
     std::string thrown;
@@ -274,18 +276,14 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       thrown = "something that is no std::exception";
     }
     if (agent == nullptr) {
-      return MakeError(absl::StatusCode::kInternal,
-                       absl::StrCat("no instance of the agent could be made: ", thrown),
-                       {.domain = "bulkhead.agent",
-                        .reason = "AGENT_THREW",
-                        .metadata = {{"agent", run.agent}}});
+      return MakeError(absl::StatusCode::kInternal, absl::StrCat("no instance of the agent could be made: ", thrown),
+                       {.domain = "bulkhead.agent", .reason = "AGENT_THREW", .metadata = {{"agent", run.agent}}});
     }
     return absl::OkStatus();
   }
 
   // Ends a run that does not execute.
-  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why,
-                               bool ran) {
+  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why, bool ran) {
     auto self = shared_from_this();
     Ending ending{.state = to, .time = clock()->Now()};
     if (!why.ok()) {
@@ -337,12 +335,11 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
     execution->RequestStop(reason);
     std::weak_ptr<Execution> stopping = execution;
-    const Clock::TimerId timer =
-        CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
-          if (std::shared_ptr<Execution> execution = stopping.lock()) {
-            state.Spawn(Execution::CutOff(std::move(execution)));
-          }
-        });
+    const Clock::TimerId timer = CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
+      if (std::shared_ptr<Execution> execution = stopping.lock()) {
+        state.Spawn(Execution::CutOff(std::move(execution)));
+      }
+    });
     absl::MutexLock lock(mutex);
     if (auto found = active.find(id); found != active.end()) {
       found->second.grace_timer = timer;
@@ -455,6 +452,23 @@ void RunEngine::ApprovalDecided(std::string_view run) {
   }
   if (execution != nullptr) {
     execution->WakeApproval();
+  }
+}
+
+void RunEngine::HoldChanged(std::string_view run) {
+  std::shared_ptr<Execution> execution;
+  {
+    absl::MutexLock lock(state_->mutex);
+    auto found = state_->active.find(std::string(run));
+    if (found == state_->active.end()) {
+      return;
+    }
+    execution = found->second.execution;
+    found->second.hold_changed =
+        execution == nullptr;  // It may have been read from the store by now, as it was before.
+  }
+  if (execution != nullptr) {
+    execution->HoldChanged();
   }
 }
 

@@ -49,6 +49,8 @@ class RunEngine {
   // A run has been cancelled, or is being.
   void Cancel(const RunRecord& run);
   void ApprovalDecided(std::string_view run);
+  // A run shall be held back before its next command, or may go on, as the store has it.
+  void HoldChanged(std::string_view run);
 
   // Runs that wait for their turn, and executions that exist (their agents' instances with them).
   int waiting() const;

@@ -23,8 +23,7 @@ constexpr size_t kMaxInputElements = 20;
 // beginning.
 std::string Clean(std::string_view text, size_t limit) {
   std::string clean =
-      nlohmann::json::parse(
-          nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+      nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
           .get<std::string>();
   if (clean.size() > limit) {
     size_t end = limit;
@@ -51,8 +50,7 @@ nlohmann::json Shortened(const nlohmann::json& value) {
     const std::string& text = value.get_ref<const std::string&>();
     return text.size() <= kMaxInputText
                ? value
-               : nlohmann::json(
-                     absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
+               : nlohmann::json(absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
   }
   if (value.is_array()) {
     nlohmann::json out = nlohmann::json::array();
@@ -75,10 +73,21 @@ nlohmann::json Shortened(const nlohmann::json& value) {
   return value;
 }
 
+void SetTiming(const RunTiming& timing, pb::EventTiming* out) {
+  SetDuration(timing.queued, out->mutable_queued());
+  SetDuration(timing.agent, out->mutable_agent());
+  SetDuration(timing.tools, out->mutable_tools());
+  SetDuration(timing.model, out->mutable_model());
+  SetDuration(timing.journal, out->mutable_journal());
+  SetDuration(timing.approval, out->mutable_approval());
+  SetDuration(timing.sleep, out->mutable_sleep());
+  SetDuration(timing.interrupted, out->mutable_interrupted());
+  SetDuration(timing.children, out->mutable_children());
+}
+
 // 00-<trace id, 32 hex digits>-<parent>-<flags>; https://www.w3.org/TR/trace-context/.
 std::string TraceId(std::string_view traceparent) {
-  return traceparent.size() >= 35 && traceparent[2] == '-' ? std::string(traceparent.substr(3, 32))
-                                                           : "";
+  return traceparent.size() >= 35 && traceparent[2] == '-' ? std::string(traceparent.substr(3, 32)) : "";
 }
 
 }  // namespace
@@ -133,11 +142,10 @@ std::string RunEvents::ToolExecuting(absl::Time time, int step, std::string_view
   return event.SerializeAsString();
 }
 
-std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::string_view tool,
-                                    double fraction, std::string_view message) const {
+std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
+                                    std::string_view message) const {
   pb::Event event = Begin(time, "tool_progress");
-  event.set_event_id(
-      absl::StrCat(run_.substr(run_.rfind('/') + 1), "-progress-", step, "-", number));
+  event.set_event_id(absl::StrCat(run_.substr(run_.rfind('/') + 1), "-progress-", step, "-", number));
   pb::ToolProgress* payload = event.mutable_tool_progress();
   payload->set_step(step);
   payload->set_tool(absl::StrCat("tools/", tool));
@@ -146,8 +154,8 @@ std::string RunEvents::ToolProgress(absl::Time time, int step, int number, std::
   return event.SerializeAsString();
 }
 
-std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view tool,
-                                     absl::Duration duration, const std::optional<RunError>& error,
+std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
+                                     const std::optional<RunError>& error,
                                      const std::vector<std::string>& artifacts) const {
   pb::Event event = Begin(time, "tool_completed");
   pb::ToolCompleted* payload = event.mutable_tool_completed();
@@ -188,31 +196,66 @@ std::string RunEvents::Recovered(absl::Time time, int recoveries, int completed_
   return event.SerializeAsString();
 }
 
-std::string RunEvents::Completed(absl::Time time, std::string_view summary,
-                                 const std::vector<std::string>& artifacts,
-                                 absl::Duration duration) const {
+std::string RunEvents::Interrupted(absl::Time time, std::string_view by) const {
+  pb::Event event = Begin(time, "run_interrupted");
+  event.mutable_run_interrupted()->set_interrupted_by(by);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Resumed(absl::Time time, std::string_view by) const {
+  pb::Event event = Begin(time, "run_resumed");
+  event.mutable_run_resumed()->set_resumed_by(by);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ChildStarted(absl::Time time, int step, std::string_view child, std::string_view agent) const {
+  pb::Event event = Begin(time, "child_started");
+  event.mutable_child_started()->set_step(step);
+  event.mutable_child_started()->set_child(child);
+  event.mutable_child_started()->set_agent(absl::StrCat("agents/", agent));
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ChildEnded(absl::Time time, int step, std::string_view child, absl::Duration duration,
+                                  const std::optional<RunError>& error) const {
+  pb::Event event = Begin(time, "child_ended");
+  pb::ChildEnded* payload = event.mutable_child_ended();
+  payload->set_step(step);
+  payload->set_child(child);
+  SetDuration(duration, payload->mutable_duration());
+  if (error.has_value()) {
+    SetError(*error, payload->mutable_error());
+  }
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
+                                 absl::Duration duration, const RunTiming& timing) const {
   pb::Event event = Begin(time, "agent_completed");
   pb::AgentCompleted* payload = event.mutable_agent_completed();
   payload->set_summary(Clean(summary, kMaxText));
   payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
   SetDuration(duration, payload->mutable_duration());
+  SetTiming(timing, payload->mutable_timing());
   return event.SerializeAsString();
 }
 
-std::string RunEvents::Failed(absl::Time time, const RunError& error,
-                              absl::Duration duration) const {
+std::string RunEvents::Failed(absl::Time time, const RunError& error, absl::Duration duration,
+                              const RunTiming& timing) const {
   pb::Event event = Begin(time, "agent_failed");
   SetError(error, event.mutable_agent_failed()->mutable_error());
   SetDuration(duration, event.mutable_agent_failed()->mutable_duration());
+  SetTiming(timing, event.mutable_agent_failed()->mutable_timing());
   return event.SerializeAsString();
 }
 
 std::string RunEvents::Cancelled(absl::Time time, std::string_view by, std::string_view comment,
-                                 absl::Duration duration) const {
+                                 absl::Duration duration, const RunTiming& timing) const {
   pb::Event event = Begin(time, "agent_cancelled");
   event.mutable_agent_cancelled()->set_cancelled_by(by);
   event.mutable_agent_cancelled()->set_comment(Clean(comment, kMaxText));
   SetDuration(duration, event.mutable_agent_cancelled()->mutable_duration());
+  SetTiming(timing, event.mutable_agent_cancelled()->mutable_timing());
   return event.SerializeAsString();
 }
 

@@ -29,23 +29,28 @@ class RunEvents {
   std::string Started(absl::Time time, absl::Duration queued) const;
   std::string Thinking(absl::Time time, std::string_view text) const;
   // Long strings of `input` are shortened.
-  std::string ToolExecuting(absl::Time time, int step, std::string_view tool,
-                            const nlohmann::json& input) const;
+  std::string ToolExecuting(absl::Time time, int step, std::string_view tool, const nlohmann::json& input) const;
   // Transient: it has an id, made of step and `number`, and no sequence.
-  std::string ToolProgress(absl::Time time, int step, int number, std::string_view tool,
-                           double fraction, std::string_view message) const;
-  std::string ToolCompleted(absl::Time time, int step, std::string_view tool,
-                            absl::Duration duration, const std::optional<RunError>& error,
-                            const std::vector<std::string>& artifacts) const;
+  std::string ToolProgress(absl::Time time, int step, int number, std::string_view tool, double fraction,
+                           std::string_view message) const;
+  std::string ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
+                            const std::optional<RunError>& error, const std::vector<std::string>& artifacts) const;
   std::string ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const;
   std::string ApprovalResolved(absl::Time time, const ApprovalRecord& approval) const;
   std::string Recovered(absl::Time time, int recoveries, int completed_steps) const;
+  // Of a user who holds the run back, or lets it go on.
+  std::string Interrupted(absl::Time time, std::string_view by) const;
+  std::string Resumed(absl::Time time, std::string_view by) const;
+  // Of runs that this one starts. `child` is a name, as "users/ada/runs/run-2".
+  std::string ChildStarted(absl::Time time, int step, std::string_view child, std::string_view agent) const;
+  std::string ChildEnded(absl::Time time, int step, std::string_view child, absl::Duration duration,
+                         const std::optional<RunError>& error) const;
   // The terminal events. `duration` is from start to end.
-  std::string Completed(absl::Time time, std::string_view summary,
-                        const std::vector<std::string>& artifacts, absl::Duration duration) const;
-  std::string Failed(absl::Time time, const RunError& error, absl::Duration duration) const;
-  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment,
-                        absl::Duration duration) const;
+  std::string Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
+                        absl::Duration duration, const RunTiming& timing) const;
+  std::string Failed(absl::Time time, const RunError& error, absl::Duration duration, const RunTiming& timing) const;
+  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment, absl::Duration duration,
+                        const RunTiming& timing) const;
 
  private:
   notifier::v1::Event Begin(absl::Time time, std::string_view type) const;

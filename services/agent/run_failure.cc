@@ -12,4 +12,8 @@ absl::Status RunFailure(absl::StatusCode code, std::string_view reason, std::str
                    {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = std::move(metadata)});
 }
 
+absl::Status BranchLost() {
+  return RunFailure(absl::StatusCode::kCancelled, "BRANCH_LOST", "another branch of the group was first", {});
+}
+
 }  // namespace bulkhead::agent

@@ -14,6 +14,9 @@ namespace bulkhead::agent {
 absl::Status RunFailure(absl::StatusCode code, std::string_view reason, std::string_view message,
                         std::map<std::string, std::string> metadata);
 
+// CANCELLED `BRANCH_LOST`: what a branch of Any or Race gets once another one has won.
+absl::Status BranchLost();
+
 }  // namespace bulkhead::agent
 
 #endif  // SERVICES_AGENT_RUN_FAILURE_H_

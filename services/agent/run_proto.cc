@@ -26,18 +26,15 @@ nlohmann::json Parse(const std::string& text) {
   return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
-absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what,
-                     std::string_view name) {
-  return MakeError(code, what,
-                   {.domain = "bulkhead.agent",
-                    .reason = std::string(reason),
-                    .metadata = {{"name", std::string(name)}}});
+absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what, std::string_view name) {
+  return MakeError(
+      code, what,
+      {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"name", std::string(name)}}});
 }
 
 absl::Status NameInvalid(std::string_view name, std::string_view why) {
-  return Refused(
-      absl::StatusCode::kInvalidArgument, "RUN_NAME_INVALID",
-      absl::StrCat("'", name, "' is not the name of a run, users/{user}/runs/{run}: ", why), name);
+  return Refused(absl::StatusCode::kInvalidArgument, "RUN_NAME_INVALID",
+                 absl::StrCat("'", name, "' is not the name of a run, users/{user}/runs/{run}: ", why), name);
 }
 
 }  // namespace
@@ -61,8 +58,7 @@ v1::Run ToProto(const RunRecord& run) {
     out.mutable_error()->set_reason(run.error->reason);
     out.mutable_error()->set_message(run.error->message);
     out.mutable_error()->set_domain(run.error->domain);
-    out.mutable_error()->mutable_metadata()->insert(run.error->metadata.begin(),
-                                                    run.error->metadata.end());
+    out.mutable_error()->mutable_metadata()->insert(run.error->metadata.begin(), run.error->metadata.end());
   }
   SetTimestamp(run.create_time, out.mutable_create_time());
   if (run.start_time.has_value()) {
@@ -81,6 +77,15 @@ v1::Run ToProto(const RunRecord& run) {
   SetDuration(run.timing.journal, timing->mutable_journal());
   SetDuration(run.timing.approval, timing->mutable_approval());
   SetDuration(run.timing.sleep, timing->mutable_sleep());
+  SetDuration(run.timing.model, timing->mutable_model());
+  SetDuration(run.timing.interrupted, timing->mutable_interrupted());
+  SetDuration(run.timing.children, timing->mutable_children());
+  if (run.interrupt_time.has_value()) {
+    SetTimestamp(*run.interrupt_time, out.mutable_interrupt_time());
+  }
+  if (!run.parent.empty()) {
+    out.set_parent(absl::StrCat("users/", run.owner, "/runs/", run.parent));
+  }
   return out;
 }
 
@@ -147,8 +152,7 @@ absl::StatusOr<std::string> ParseRunName(std::string_view name, std::string_view
     }
   }
   if (parts[1] != user) {
-    return Refused(absl::StatusCode::kNotFound, "RUN_NOT_FOUND",
-                   absl::StrCat("there is no run '", name, "'"), name);
+    return Refused(absl::StatusCode::kNotFound, "RUN_NOT_FOUND", absl::StrCat("there is no run '", name, "'"), name);
   }
   return parts[3];
 }
@@ -160,8 +164,8 @@ absl::StatusOr<ApprovalName> ParseApprovalName(std::string_view name, std::strin
   }
   absl::StatusOr<std::string> run = ParseRunName(name.substr(0, split), user);
   if (run.status().code() == absl::StatusCode::kNotFound) {
-    return Refused(absl::StatusCode::kNotFound, "APPROVAL_NOT_FOUND",
-                   absl::StrCat("there is no approval '", name, "'"), name);
+    return Refused(absl::StatusCode::kNotFound, "APPROVAL_NOT_FOUND", absl::StrCat("there is no approval '", name, "'"),
+                   name);
   }
   RETURN_IF_ERROR(run.status());
   return ApprovalName{.run = *std::move(run), .approval = std::string(name.substr(split + 11))};

@@ -33,6 +33,13 @@ struct RunTiming {
   absl::Duration journal;
   absl::Duration approval;
   absl::Duration sleep;
+  absl::Duration interrupted;
+  absl::Duration children;
+  absl::Duration model;
+
+  absl::Duration Total() const {
+    return queued + agent + tools + journal + approval + sleep + interrupted + children + model;
+  }
 };
 
 struct RunRecord {
@@ -57,6 +64,8 @@ struct RunRecord {
   std::string sealed_token;
   std::string traceparent;
   std::string request_id;
+  std::optional<absl::Time> interrupt_time;  // Since when it is held back.
+  std::string parent;                        // The id of the run that started it, or "".
 
   std::string name() const { return "users/" + owner + "/runs/" + id; }
 };

@@ -20,12 +20,12 @@ std::optional<std::string> MaybeString(const Row& row, int column) {
 }
 
 RunTiming TimingOf(const std::string& text) {
-  std::array<absl::Duration, 6> parts{};
+  std::array<absl::Duration, 9> parts{};
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   for (size_t i = 0; json.is_array() && i < json.size() && i < parts.size(); ++i) {
     parts[i] = absl::Microseconds(json[i].is_number_integer() ? json[i].get<int64_t>() : 0);
   }
-  return {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]};
+  return {parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7], parts[8]};
 }
 
 std::optional<RunError> ErrorOf(const Row& row, int column) {
@@ -48,7 +48,7 @@ std::optional<RunError> ErrorOf(const Row& row, int column) {
 const std::string_view kRunColumns =
     "key, id, owner, session, agent, agent_version, state, input, answer, error, create_time, "
     "start_time, end_time, "
-    "deadline, steps, recoveries, timing, epoch, sealed_token, traceparent, request_id";
+    "deadline, steps, recoveries, timing, epoch, sealed_token, traceparent, request_id, interrupt_time, parent";
 
 const std::string_view kApprovalColumns =
     "approvals.id, path, step, command, question, tool, arguments, call_hash, "
@@ -63,8 +63,8 @@ Value MaybeText(const std::optional<std::string>& text) { return text.has_value(
 
 std::string TimingText(const RunTiming& timing) {
   nlohmann::json parts = nlohmann::json::array();
-  for (absl::Duration part :
-       {timing.queued, timing.agent, timing.tools, timing.journal, timing.approval, timing.sleep}) {
+  for (absl::Duration part : {timing.queued, timing.agent, timing.tools, timing.journal, timing.approval, timing.sleep,
+                              timing.interrupted, timing.children, timing.model}) {
     parts.push_back(absl::ToInt64Microseconds(part));
   }
   return parts.dump();
@@ -100,6 +100,8 @@ RunRecord RunOf(const Row& row) {
   run.sealed_token = row.Blob(18);
   run.traceparent = row.Text(19);
   run.request_id = row.IsNull(20) ? "" : row.Text(20);
+  run.interrupt_time = MaybeTime(row, 21);
+  run.parent = row.Text(22);
   return run;
 }
 

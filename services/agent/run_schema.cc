@@ -78,6 +78,14 @@ CREATE UNIQUE INDEX approvals_by_run ON approvals (run, path);
 
 }  // namespace
 
+constexpr std::string_view kRelations = R"sql(
+ALTER TABLE runs ADD COLUMN interrupt_time INTEGER;
+ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_by_parent ON runs (parent) WHERE parent <> '';
+CREATE INDEX runs_by_end ON runs (end_time) WHERE end_time IS NOT NULL;
+)sql";
+
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
+const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
 
 }  // namespace bulkhead::agent

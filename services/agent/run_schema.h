@@ -8,6 +8,8 @@ namespace bulkhead::agent {
 
 // Runs, journals, approvals and the outbox.
 extern const storage::Migration kRunTables;
+// Runs that are held back, and runs that other runs have started.
+extern const storage::Migration kRunRelations;
 
 }  // namespace bulkhead::agent
 

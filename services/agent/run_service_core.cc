@@ -26,8 +26,7 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext call, NewRun wanted) {
   const RunStore::Scoped runs = store().For(call.user->user());
   if (wanted.request_id.size() > kMaxRequestIdBytes) {
-    co_return Invalid("REQUEST_ID_INVALID",
-                      absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
+    co_return Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
   }
   if (!wanted.request_id.empty()) {
     // Before the checks: a repeated call gets its answer even if the world has changed.
@@ -40,19 +39,15 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
   if (!found.ok() && dependencies_.definitions->For(call.user->user()).Get(wanted.agent).ok()) {
     co_return MakeError(
         absl::StatusCode::kFailedPrecondition,
-        absl::StrCat("'", wanted.agent,
-                     "' is a definition, which this version keeps and does not execute yet"),
-        {.domain = "bulkhead.agent",
-         .reason = "AGENT_NOT_EXECUTABLE",
-         .metadata = {{"agent", wanted.agent}}});
+        absl::StrCat("'", wanted.agent, "' is a definition, which this version keeps and does not execute yet"),
+        {.domain = "bulkhead.agent", .reason = "AGENT_NOT_EXECUTABLE", .metadata = {{"agent", wanted.agent}}});
   }
   CO_ASSIGN_OR_RETURN(const AgentFactory* agent, std::move(found));
   CO_RETURN_IF_ERROR(dependencies_.registry->ValidateInput(wanted.agent, wanted.input));
   if (wanted.timeout.has_value() && *wanted.timeout <= absl::ZeroDuration()) {
     co_return Invalid("RUN_TIMEOUT_INVALID", "timeout is not positive");
   }
-  const absl::Duration timeout =
-      std::min(wanted.timeout.value_or(options_.run_timeout), options_.run_timeout);
+  const absl::Duration timeout = std::min(wanted.timeout.value_or(options_.run_timeout), options_.run_timeout);
 
   const absl::Time now = dependencies_.clock->Now();
   RunRecord run;
@@ -68,12 +63,10 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
   run.request_id = wanted.request_id;
   CO_ASSIGN_OR_RETURN(Secret token, co_await dependencies_.exchange->Exchange(
                                         call.token, run.name(),
-                                        std::min(timeout + options_.cancel_grace + kTokenMargin,
-                                                 kMaxTokenLifetime)));
+                                        std::min(timeout + options_.cancel_grace + kTokenMargin, kMaxTokenLifetime)));
   // Bound to the run: a sealed token that is moved to another row does not open.
   run.sealed_token = dependencies_.sealer->Seal(token.Reveal(), run.name());
-  CO_ASSIGN_OR_RETURN(RunRecord created,
-                      co_await runs.Create(std::move(run), options_.max_unfinished));
+  CO_ASSIGN_OR_RETURN(RunRecord created, co_await runs.Create(std::move(run), options_.max_unfinished));
   if (created.state == RunState::kPending) {
     dependencies_.engine->Submit(created);
   }
@@ -84,10 +77,9 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Retry(rpc::CallContext call
                                                            std::string request_id) {
   CO_ASSIGN_OR_RETURN(RunRecord run, store().For(call.user->user()).Get(id));
   if (!IsTerminal(run.state)) {
-    co_return MakeError(
-        absl::StatusCode::kFailedPrecondition,
-        absl::StrCat("the run has not ended: ", RunStateName(run.state)),
-        {.domain = "bulkhead.agent", .reason = "RUN_NOT_ENDED", .metadata = {{"run", id}}});
+    co_return MakeError(absl::StatusCode::kFailedPrecondition,
+                        absl::StrCat("the run has not ended: ", RunStateName(run.state)),
+                        {.domain = "bulkhead.agent", .reason = "RUN_NOT_ENDED", .metadata = {{"run", id}}});
   }
   NewRun wanted{.agent = run.agent,
                 .input = nlohmann::json::parse(run.input, nullptr, /*allow_exceptions=*/false),
@@ -96,22 +88,33 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Retry(rpc::CallContext call
   co_return co_await Create(std::move(call), std::move(wanted));
 }
 
-Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Cancel(std::string user, std::string id,
-                                                            std::string comment) {
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Cancel(std::string user, std::string id, std::string comment) {
   const RunStore::Scoped runs = store().For(user);
-  CO_ASSIGN_OR_RETURN(RunRecord run, co_await runs.Cancel(std::move(id), std::move(comment),
-                                                          dependencies_.clock->Now()));
+  CO_ASSIGN_OR_RETURN(RunRecord run,
+                      co_await runs.Cancel(std::move(id), std::move(comment), dependencies_.clock->Now()));
   dependencies_.engine->Cancel(run);
   co_return run;
 }
 
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Interrupt(std::string user, std::string id) {
+  const RunStore::Scoped runs = store().For(user);
+  CO_ASSIGN_OR_RETURN(RunRecord run, co_await runs.Interrupt(std::move(id), dependencies_.clock->Now()));
+  dependencies_.engine->HoldChanged(run.id);
+  co_return run;
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Resume(std::string user, std::string id) {
+  const RunStore::Scoped runs = store().For(user);
+  CO_ASSIGN_OR_RETURN(RunRecord run, co_await runs.Resume(std::move(id), dependencies_.clock->Now()));
+  dependencies_.engine->HoldChanged(run.id);
+  co_return run;
+}
+
 Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string user, std::string run,
-                                                                  std::string approval,
-                                                                  std::string call_hash,
+                                                                  std::string approval, std::string call_hash,
                                                                   ApprovalDecision decision) {
   ApprovalRecord decided;
-  decided.verdict =
-      decision.allowed ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny;
+  decided.verdict = decision.allowed ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny;
   decided.comment = std::move(decision.comment);
   if (decision.edited_arguments.has_value()) {
     decided.edited_arguments =
@@ -120,9 +123,8 @@ Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string us
   decided.decided_by = user;
   decided.decide_time = dependencies_.clock->Now();
   const RunStore::Scoped runs = store().For(user);
-  CO_ASSIGN_OR_RETURN(
-      ApprovalRecord resolved,
-      co_await runs.Resolve(run, std::move(approval), std::move(call_hash), std::move(decided)));
+  CO_ASSIGN_OR_RETURN(ApprovalRecord resolved,
+                      co_await runs.Resolve(run, std::move(approval), std::move(call_hash), std::move(decided)));
   dependencies_.engine->ApprovalDecided(run);
   co_return resolved;
 }

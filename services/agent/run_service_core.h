@@ -1,4 +1,4 @@
-// What RunService does, without gRPC: create, cancel, retry, resolve.
+// What RunService does, without gRPC: create, cancel, interrupt, resume, retry, resolve.
 #ifndef SERVICES_AGENT_RUN_SERVICE_CORE_H_
 #define SERVICES_AGENT_RUN_SERVICE_CORE_H_
 
@@ -50,18 +50,16 @@ class RunServiceCore {
     const crypto::Sealer* sealer = nullptr;
   };
 
-  RunServiceCore(Options options, Dependencies dependencies)
-      : options_(options), dependencies_(dependencies) {}
+  RunServiceCore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
 
   // `call` has a user and that user's token, which is exchanged for the run's own.
   Awaitable<absl::StatusOr<RunRecord>> Create(rpc::CallContext call, NewRun wanted);
-  Awaitable<absl::StatusOr<RunRecord>> Retry(rpc::CallContext call, std::string run,
-                                             std::string request_id);
-  Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string user, std::string run,
-                                              std::string comment);
-  Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, std::string run,
-                                                    std::string approval, std::string call_hash,
-                                                    ApprovalDecision decision);
+  Awaitable<absl::StatusOr<RunRecord>> Retry(rpc::CallContext call, std::string run, std::string request_id);
+  Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string user, std::string run, std::string comment);
+  Awaitable<absl::StatusOr<RunRecord>> Interrupt(std::string user, std::string run);
+  Awaitable<absl::StatusOr<RunRecord>> Resume(std::string user, std::string run);
+  Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, std::string run, std::string approval,
+                                                    std::string call_hash, ApprovalDecision decision);
 
   const RunStore& store() const { return *dependencies_.store; }
 

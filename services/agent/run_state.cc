@@ -7,10 +7,10 @@ namespace bulkhead::agent {
 namespace {
 
 constexpr std::pair<RunState, RunState> kTransitions[] = {
-    {RunState::kPending, RunState::kRunning},    // Its turn has come.
-    {RunState::kPending, RunState::kFailed},     // It cannot start: its agent is gone.
-    {RunState::kPending, RunState::kCancelled},  // Nothing executes yet, so nothing needs to end.
-    {RunState::kPending, RunState::kTimedOut},   // Its time was over before its turn came.
+    {RunState::kPending, RunState::kRunning},              // Its turn has come.
+    {RunState::kPending, RunState::kFailed},               // It cannot start: its agent is gone.
+    {RunState::kPending, RunState::kCancelled},            // Nothing executes yet, so nothing needs to end.
+    {RunState::kPending, RunState::kTimedOut},             // Its time was over before its turn came.
     {RunState::kRunning, RunState::kAwaitingApproval},     // Asks a person.
     {RunState::kRunning, RunState::kCancelling},           // Asked to stop.
     {RunState::kRunning, RunState::kSucceeded},            // The agent answered.

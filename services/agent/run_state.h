@@ -27,9 +27,9 @@ enum class RunState {
   kTimedOut = 8,
 };
 
-inline constexpr std::array kAllRunStates = {
-    RunState::kPending,   RunState::kRunning, RunState::kAwaitingApproval, RunState::kCancelling,
-    RunState::kSucceeded, RunState::kFailed,  RunState::kCancelled,        RunState::kTimedOut};
+inline constexpr std::array kAllRunStates = {RunState::kPending,    RunState::kRunning,   RunState::kAwaitingApproval,
+                                             RunState::kCancelling, RunState::kSucceeded, RunState::kFailed,
+                                             RunState::kCancelled,  RunState::kTimedOut};
 
 // Whether a run may go from one state to another. Staying where it is is no transition.
 bool IsAllowed(RunState from, RunState to);

@@ -25,8 +25,10 @@ absl::Status RunNotFound(std::string_view id) {
 }
 
 absl::Status RunEnded(const RunRecord& run) {
-  return Refused(absl::StatusCode::kFailedPrecondition, "RUN_ENDED",
-                 absl::StrCat("the run has ended: ", RunStateName(run.state)), run.id);
+  return Refused(
+      absl::StatusCode::kFailedPrecondition, "RUN_ENDED",
+      absl::StrCat(IsTerminal(run.state) ? "the run has ended: " : "the run is ending: ", RunStateName(run.state)),
+      run.id);
 }
 
 absl::Status RunFenced(int64_t key) {

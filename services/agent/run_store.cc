@@ -146,6 +146,47 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Cancel(std::string id, st
   co_return run;
 }
 
+Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Interrupt(std::string id, absl::Time now) const {
+  const RunStore* store = store_;
+  const std::string owner = owner_;
+  RunRecord run;
+  absl::Status written = co_await store->database_->Write([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(run, OwnRun(connection, owner, id));
+    if (IsTerminal(run.state) || run.state == RunState::kCancelling) {
+      return RunEnded(run);
+    }
+    if (run.interrupt_time.has_value()) {
+      return absl::OkStatus();
+    }
+    run.interrupt_time = now;
+    RETURN_IF_ERROR(
+        connection.Execute("UPDATE runs SET interrupt_time = ? WHERE key = ?", {Micros(now), run.key}).status());
+    return AddEvents(connection, run, {RunEvents(run).Interrupted(now, absl::StrCat("users/", owner))});
+  });
+  CO_RETURN_IF_ERROR(written);
+  store->on_outbox_();
+  co_return run;
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Resume(std::string id, absl::Time now) const {
+  const RunStore* store = store_;
+  const std::string owner = owner_;
+  RunRecord run;
+  absl::Status written = co_await store->database_->Write([&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(run, OwnRun(connection, owner, id));
+    if (!run.interrupt_time.has_value()) {
+      return Refused(absl::StatusCode::kFailedPrecondition, "RUN_NOT_INTERRUPTED",
+                     absl::StrCat("the run is not held back: ", RunStateName(run.state)), run.id);
+    }
+    run.interrupt_time.reset();
+    RETURN_IF_ERROR(connection.Execute("UPDATE runs SET interrupt_time = NULL WHERE key = ?", {run.key}).status());
+    return AddEvents(connection, run, {RunEvents(run).Resumed(now, absl::StrCat("users/", owner))});
+  });
+  CO_RETURN_IF_ERROR(written);
+  store->on_outbox_();
+  co_return run;
+}
+
 Awaitable<absl::Status> RunStore::Scoped::Delete(std::string id) const {
   const std::string owner = owner_;
   co_return co_await store_->database_->Write([&](Connection& connection) -> absl::Status {

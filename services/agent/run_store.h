@@ -60,6 +60,10 @@ class RunStore {
     // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`,
     // NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment, absl::Time now) const;
+    // Holds it back, or lets it go on. FAILED_PRECONDITION `RUN_ENDED` (also when it is ending), `RUN_NOT_INTERRUPTED`;
+    // NOT_FOUND `RUN_NOT_FOUND`.
+    Awaitable<absl::StatusOr<RunRecord>> Interrupt(std::string id, absl::Time now) const;
+    Awaitable<absl::StatusOr<RunRecord>> Resume(std::string id, absl::Time now) const;
     // FAILED_PRECONDITION `RUN_NOT_ENDED`, NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string id) const;
     // Oldest first.
@@ -95,6 +99,9 @@ class RunStore {
   absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key, std::string_view path) const;
   // Counts as denied unless it has been decided in the meantime. Returns how it stands.
   Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path, absl::Time now) const;
+
+  // Whether the run's user holds it back now.
+  absl::StatusOr<bool> IsInterrupted(int64_t key) const;
 
   // Ends a run: tool calls that are open get their tool_completed, then comes the one terminal
   // event. An ownership without epoch (0) ends a run that nobody has taken up. ABORTED

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +42,8 @@ Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now)
         break;  // It will be ended at once.
       default: {
         ++run.recoveries;
+        // Since its last write it has waited to be taken up.
+        run.timing.queued += std::max(now - run.create_time - run.timing.Total(), absl::ZeroDuration());
         int completed = 0;
         for (const JournalRecord& record : taken.journal) {
           completed += record.kind == JournalRecord::Kind::kResult;
@@ -91,6 +94,18 @@ Awaitable<absl::Status> RunStore::Write(Ownership owner, Append append) const {
     on_outbox_();
   }
   co_return written;
+}
+
+absl::StatusOr<bool> RunStore::IsInterrupted(int64_t key) const {
+  bool interrupted = false;
+  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
+    return connection.Query("SELECT interrupt_time IS NOT NULL FROM runs WHERE key = ?", {key},
+                            [&interrupted](const Row& row) {
+                              interrupted = row.Int(0) != 0;
+                              return absl::OkStatus();
+                            });
+  }));
+  return interrupted;
 }
 
 Awaitable<absl::StatusOr<RunRecord>> RunStore::End(Ownership owner, Ending ending) const {

@@ -25,10 +25,14 @@ void TimeLedger::Settle() {
   since_ = now;
   if (under_way_[kTools] > 0) {
     timing_.tools += passed;
+  } else if (under_way_[kChildren] > 0) {
+    timing_.children += passed;
   } else if (under_way_[kApproval] > 0) {
     timing_.approval += passed;
   } else if (under_way_[kSleep] > 0) {
     timing_.sleep += passed;
+  } else if (under_way_[kInterrupted] > 0) {
+    timing_.interrupted += passed;
   } else if (under_way_[kJournal] > 0) {
     timing_.journal += passed;
   } else {

@@ -248,7 +248,7 @@ LABEL = re.compile(r'"//((?:proto|services|testing|tools)(?:/[^":]*)?)(?::[^"]*)
 
 def check_layers(path: str, lines: Sequence[str]) -> Iterator[Finding]:
     source = layer_of(path)
-    is_test = bool(re.search(r"_(test|benchmark)\.cc$", path))
+    is_test = bool(re.search(r"_(test|benchmark)\.cc$|_test_fixture\.h$", path))
     if is_cpp(path):
         for number, line in enumerate(lines, 1):
             match = INCLUDE.match(line)

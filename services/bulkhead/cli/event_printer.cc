@@ -58,21 +58,6 @@ std::string ErrorText(const nlohmann::json& payload) {
   return absl::StrCat(Text(*error, "reason"), ": ", Text(*error, "message"));
 }
 
-// "agentStarted" of "agent_started": the payload's key in proto JSON.
-std::string PayloadKey(std::string_view type) {
-  std::string key;
-  bool upper = false;
-  for (const char c : type) {
-    if (c == '_') {
-      upper = true;
-      continue;
-    }
-    key.push_back(upper && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
-    upper = false;
-  }
-  return key;
-}
-
 }  // namespace
 
 EventPrinter::EventPrinter(Console* console, std::string who, Colour colour)
@@ -167,6 +152,20 @@ bool EventPrinter::Noteworthy(const nlohmann::json& progress) {
   }
   shown->second = fraction;
   return true;
+}
+
+std::string PayloadKey(std::string_view type) {
+  std::string key;
+  bool upper = false;
+  for (const char c : type) {
+    if (c == '_') {
+      upper = true;
+      continue;
+    }
+    key.push_back(upper && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+    upper = false;
+  }
+  return key;
 }
 
 std::string ShortDuration(const std::string& duration) {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "nlohmann/json_fwd.hpp"
 #include "services/bulkhead/cli/console.h"
@@ -29,6 +30,9 @@ class EventPrinter {
   Colour colour_;
   std::map<int, double> shown_progress_;  // By step.
 };
+
+// "agentStarted" of "agent_started": the payload's key in proto JSON.
+std::string PayloadKey(std::string_view type);
 
 // "1.53 s", "240 ms" of a proto duration such as "1.530s".
 std::string ShortDuration(const std::string& duration);
