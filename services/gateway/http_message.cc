@@ -4,13 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "services/common/http/query.h"
 #include "services/common/status/error.h"
 
 namespace bulkhead::gateway {
@@ -61,42 +60,12 @@ std::string_view HttpRequest::header(std::string_view name) const {
 }
 
 std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space) {
-  std::string result;
-  result.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == '%') {
-      if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) || !absl::ascii_isxdigit(text[i + 2])) {
-        return std::nullopt;
-      }
-      std::string decoded;
-      if (!absl::HexStringToBytes(text.substr(i + 1, 2), &decoded)) {
-        return std::nullopt;
-      }
-      c = decoded[0];
-      i += 2;
-    } else if (c == '+' && plus_is_space) {
-      c = ' ';
-    }
-    if (c == '\0') {
-      return std::nullopt;
-    }
-    result.push_back(c);
-  }
-  return result;
+  return http::PercentDecode(text, plus_is_space);
 }
 
 std::optional<std::map<std::string, std::string>> ParseParameters(std::string_view encoded) {
-  std::map<std::string, std::string> parameters;
-  for (std::string_view parameter : absl::StrSplit(encoded, '&', absl::SkipEmpty())) {
-    const std::pair<std::string_view, std::string_view> pair = absl::StrSplit(parameter, absl::MaxSplits('=', 1));
-    std::optional<std::string> name = PercentDecode(pair.first, /*plus_is_space=*/true);
-    std::optional<std::string> value = PercentDecode(pair.second, /*plus_is_space=*/true);
-    if (!name.has_value() || !value.has_value() || !parameters.emplace(*std::move(name), *std::move(value)).second) {
-      return std::nullopt;
-    }
-  }
-  return parameters;
+  absl::StatusOr<std::map<std::string, std::string>> parameters = http::ParseQuery(encoded);
+  return parameters.ok() ? std::make_optional(*std::move(parameters)) : std::nullopt;
 }
 
 absl::Status ParseTarget(std::string_view target, HttpRequest* request) {

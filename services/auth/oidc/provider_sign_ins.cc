@@ -243,6 +243,8 @@ Awaitable<absl::Status> ProviderSignIns::Prove(const rpc::CallContext& call, std
                         "the query of the redirect cannot be read: it is too long, broken, or has a parameter twice",
                         "PROVIDER_RESPONSE_INVALID");
   }
+  // RFC 6749 section 3.1: without a value is without the parameter.
+  std::erase_if(*query, [](const auto& parameter) { return parameter.second.empty(); });
   CO_ASSIGN_OR_RETURN(proven.attempt, co_await TakeAttempt(*query, state));
   proven.client = Find(proven.attempt.provider);
   if (proven.client == nullptr) {

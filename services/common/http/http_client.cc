@@ -52,9 +52,6 @@ absl::Status ToStatus(const boost::system::error_code& error, std::string_view d
   if (error == beast::error::timeout) {
     return HttpError(absl::StatusCode::kDeadlineExceeded, "HTTP_TIMED_OUT", "did not answer in time", url);
   }
-  if (error == asio::error::operation_aborted) {
-    return HttpError(absl::StatusCode::kCancelled, "HTTP_CANCELLED", "was not waited for", url);
-  }
   if (error == beast::http::error::body_limit || error == beast::http::error::header_limit) {
     return HttpError(absl::StatusCode::kResourceExhausted, "HTTP_RESPONSE_TOO_LARGE", "sent more than is accepted",
                      url);
@@ -128,9 +125,12 @@ Awaitable<absl::StatusOr<Response>> HttpClient::Send(Request request, absl::Dura
   }
   // On a strand, so that a cancellation from another thread does not meet an operation that starts.
   const auto strand = asio::make_strand(co_await asio::this_coro::executor);
-  co_return co_await asio::co_spawn(
-      strand, State::Exchange(state, std::move(url), std::move(request), timeout, std::move(stop)),
-      asio::use_awaitable);
+  absl::StatusOr<Response> response = co_await asio::co_spawn(
+      strand, State::Exchange(state, url, std::move(request), timeout, stop), asio::use_awaitable);
+  if (!response.ok() && stop.stop_requested()) {
+    co_return HttpError(absl::StatusCode::kCancelled, "HTTP_CANCELLED", "was not waited for", url);
+  }
+  co_return response;
 }
 
 Awaitable<absl::StatusOr<Response>> HttpClient::State::Exchange(std::shared_ptr<const State> self, Url url,
@@ -142,7 +142,7 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Exchange(std::shared_ptr<
   const std::stop_callback cancel(stop, [executor, weak = std::weak_ptr(tcp)] {
     asio::post(executor, [weak] {
       if (const std::shared_ptr<beast::tcp_stream> stream = weak.lock()) {
-        stream->cancel();
+        stream->close();  // Not just what is under way: between two steps that would be nothing.
       }
     });
   });
@@ -193,6 +193,10 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Speak(Stream& stream, con
   }
   Response response{.status = static_cast<int>(parser.get().result_int())};
   for (const auto& field : parser.get()) {
+    if (field.name() == beast::http::field::set_cookie) {
+      response.cookies.emplace_back(field.value());
+      continue;
+    }
     std::string& value = response.headers[absl::AsciiStrToLower(std::string_view(field.name_string()))];
     absl::StrAppend(&value, value.empty() ? "" : ", ", std::string_view(field.value()));
   }

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -24,8 +25,10 @@ struct Request {
 
 struct Response {
   int status = 0;
-  std::map<std::string, std::string>
-      headers;  // Names in lower case; of one that came more than once, the values joined by ", ".
+  // Names in lower case; of one that came more than once, the values joined by ", ".
+  std::map<std::string, std::string> headers;
+  // Each Set-Cookie by itself: they cannot be joined (RFC 9110 section 5.3).
+  std::vector<std::string> cookies;
   std::string body;
 
   // "" when absent.

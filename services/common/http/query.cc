@@ -1,7 +1,5 @@
 #include "services/common/http/query.h"
 
-#include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -18,10 +16,12 @@ absl::Status Malformed(std::string_view what) {
                    {.domain = "bulkhead.http", .reason = "QUERY_MALFORMED"});
 }
 
-std::optional<std::string> Decode(std::string_view text) {
+}  // namespace
+
+std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space) {
   std::string decoded;
   for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i] == '+' ? ' ' : text[i];
+    char c = plus_is_space && text[i] == '+' ? ' ' : text[i];
     if (c == '%') {
       std::string byte;
       const std::string_view digits = text.substr(i + 1, 2);
@@ -39,23 +39,17 @@ std::optional<std::string> Decode(std::string_view text) {
   return decoded;
 }
 
-}  // namespace
-
 absl::StatusOr<std::map<std::string, std::string>> ParseQuery(std::string_view text) {
   std::map<std::string, std::string> parameters;
-  std::set<std::string> seen;
   for (const std::string_view pair : absl::StrSplit(text, '&', absl::SkipEmpty())) {
     const std::pair<std::string_view, std::string_view> halves = absl::StrSplit(pair, absl::MaxSplits('=', 1));
-    std::optional<std::string> name = Decode(halves.first);
-    std::optional<std::string> value = Decode(halves.second);
+    std::optional<std::string> name = PercentDecode(halves.first, /*plus_is_space=*/true);
+    std::optional<std::string> value = PercentDecode(halves.second, /*plus_is_space=*/true);
     if (!name.has_value() || !value.has_value()) {
       return Malformed("it is not percent-encoded as it should be");
     }
-    if (!seen.insert(*name).second) {
+    if (!parameters.emplace(*std::move(name), *std::move(value)).second) {
       return Malformed("it has a parameter twice");
-    }
-    if (!value->empty()) {
-      parameters.emplace(*std::move(name), *std::move(value));
     }
   }
   return parameters;

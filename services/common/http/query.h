@@ -3,6 +3,7 @@
 #define SERVICES_COMMON_HTTP_QUERY_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,7 +11,10 @@
 
 namespace bulkhead::http {
 
-// The parameters of "a=b&c=d", decoded; those with an empty value are left out, as RFC 6749 section 3.1 asks. INVALID_ARGUMENT `QUERY_MALFORMED` for a broken
+// Decodes "%41", and "+" as a space where forms write it so. Nullopt when malformed, or when a NUL comes out.
+std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space);
+
+// The parameters of "a=b&c=d", decoded. INVALID_ARGUMENT `QUERY_MALFORMED` for a broken
 // percent-encoding, a NUL, or a parameter that comes twice: one reader would take the first, another the last.
 absl::StatusOr<std::map<std::string, std::string>> ParseQuery(std::string_view text);
 

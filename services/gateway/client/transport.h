@@ -3,6 +3,7 @@
 #define SERVICES_GATEWAY_CLIENT_TRANSPORT_H_
 
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -25,7 +26,7 @@ inline constexpr auto kTuple = boost::asio::as_tuple(boost::asio::use_awaitable)
 
 struct Address {
   std::string host;
-  std::string port;
+  uint16_t port = 0;
   std::string host_header;  // "127.0.0.1:8080"
 };
 
