@@ -17,7 +17,7 @@ namespace bulkhead::testing {
 namespace {
 
 constexpr char kAdminLogin[] = "harness-admin";
-constexpr char kPassword[] = "correct horse battery staple";
+constexpr char kPassword[] = "violet otters mend the quay";
 constexpr absl::Duration kShutdownLimit = absl::Seconds(20);
 // The least that is allowed: tests sign in a lot.
 constexpr uint32_t kScryptLogN = 4;
