@@ -16,6 +16,7 @@
 #include "services/agent/definition.h"
 #include "services/agent/definition_store.h"
 #include "services/agent/peer_service.h"
+#include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
 #include "services/agent/run_schema.h"
@@ -24,6 +25,7 @@
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/pipeline/pipeline.h"
+#include "services/common/rpc/revocation_set.h"
 #include "services/common/rpc/service_token_source.h"
 #include "services/common/runtime/block_on.h"
 #include "services/common/status/error.h"
@@ -431,6 +433,7 @@ struct AgentServer::State {
   std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<pipeline::Pipeline> relay;
   std::unique_ptr<RunEngine> engine;
+  std::shared_ptr<RevocationGuard> guard;  // Null where nothing can be revoked.
   std::unique_ptr<RunServiceCore> core;
   std::unique_ptr<RunServiceImpl> run_service;
   std::unique_ptr<AgentServiceImpl> agent_service;
@@ -457,7 +460,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   ASSIGN_OR_RETURN(
       state->database,
       storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations},
+                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
+                                              kRunCancelReason},
                                .durable = options.durable,
                                .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
@@ -505,6 +509,21 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
        .executor = dependencies.executor,
        .registry = state->registry.get(),
        .sealer = dependencies.sealer});
+  if (rpc::RevocationSet* const revocations = dependencies.rpc.revocations; revocations != nullptr) {
+    state->guard = std::make_shared<RevocationGuard>(
+        RevocationGuard::Dependencies{.revocations = revocations,
+                                      .store = state->store.get(),
+                                      .engine = state->engine.get(),
+                                      .sealer = dependencies.sealer,
+                                      .executor = dependencies.executor,
+                                      .clock = dependencies.clock});
+    // The service's own token may be signed by the key that is withdrawn.
+    revocations->Subscribe([weak = std::weak_ptr(state->tokens)](const rpc::Revocation& revocation) {
+      if (auto tokens = weak.lock(); tokens != nullptr && !revocation.key.empty()) {
+        tokens->Discard();
+      }
+    });
+  }
   state->core = std::make_unique<RunServiceCore>(
       RunServiceCore::Options{.max_unfinished = options.max_running_per_user + options.max_waiting_per_user,
                               .run_timeout = options.run_timeout,
@@ -516,7 +535,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .registry = state->registry.get(),
                                    .definitions = state->definitions.get(),
                                    .exchange = state->exchange.get(),
-                                   .sealer = dependencies.sealer});
+                                   .sealer = dependencies.sealer,
+                                   .guard = state->guard.get()});
   state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
   state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
                                                             state->definitions.get(), dependencies.clock);
@@ -527,7 +547,10 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 AgentServer::AgentServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 AgentServer::~AgentServer() {
-  // The engine first: its last writes must find the relay.
+  // These first: their last writes must find the relay.
+  if (state_->guard != nullptr) {
+    state_->guard->Close();
+  }
   state_->engine.reset();
 }
 
@@ -537,12 +560,18 @@ std::vector<grpc::Service*> AgentServer::services() {
 
 absl::Status AgentServer::Start() {
   RETURN_IF_ERROR(state_->relay->Start());
+  if (state_->guard != nullptr) {
+    RETURN_IF_ERROR(BlockOn(*state_->executor, state_->guard->Start()));
+  }
   return state_->engine->Start();
 }
 
 void AgentServer::Shutdown() {
   if (std::exchange(state_->shut_down, true)) {
     return;
+  }
+  if (state_->guard != nullptr) {
+    state_->guard->Close();
   }
   state_->engine->Shutdown();
   BlockOn(*state_->executor, [](pipeline::Pipeline* relay) -> Awaitable<bool> {
@@ -551,7 +580,12 @@ void AgentServer::Shutdown() {
   }(state_->relay.get()));
 }
 
-void AgentServer::Abandon() { state_->engine->Abandon(); }
+void AgentServer::Abandon() {
+  if (state_->guard != nullptr) {
+    state_->guard->Close();
+  }
+  state_->engine->Abandon();
+}
 
 int AgentServer::live_instances() const { return state_->engine->executing(); }
 

@@ -152,7 +152,7 @@ class EngineTest : public ::testing::Test {
             RunEngine::Options options = {}, std::string version = "1") {
     Close();
     auto database = storage::Database::Open({.path = dir_->File("agent.db"),
-                                             .migrations = {kRunTables, kRunRelations},
+                                             .migrations = {kRunTables, kRunRelations, kRunCancelReason},
                                              .durable = false,
                                              .before_commit = std::move(before_commit)});
     ASSERT_OK(database);

@@ -133,6 +133,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   absl::Status Mismatch(std::string_view path, std::string_view journal, std::string_view asked) const;
 
   Awaitable<absl::StatusOr<nlohmann::json>> CallTool(Place place, std::string tool, nlohmann::json input);
+  // Returns at once, unless `refused` is for the run's own token: the run is being cancelled for that, which its agent must not take for an answer.
+  Awaitable<void> AwaitStopIfRevoked(const absl::Status& refused, std::stop_token stop);
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool, std::stop_token stop);
   void CountCall(int change);
   // Before the next attempt. False when the call shall end instead.

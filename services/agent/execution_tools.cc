@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
 #include "services/agent/execution.h"
 #include "services/agent/journal_text.h"
@@ -45,6 +46,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::
   } else {
     absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool, place.stop);
     if (!learned.ok()) {
+      co_await AwaitStopIfRevoked(learned.status(), place.stop);
       CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
       co_await JournalResult(place.path, entry, EncodeResult(learned.status()), {});
       co_return learned.status();
@@ -82,6 +84,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::
     ledger_.Enter(TimeLedger::kTools);
     result = co_await InvokeWithRetries(place, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
     ledger_.Leave(TimeLedger::kTools);
+    co_await AwaitStopIfRevoked(result.status(), place.stop);
     // When the tool service dies in the middle, it is the same doubt.
     in_doubt = !result.ok() && policy == RepeatPolicy::kAtMostOnce && !place.stop.stop_requested() && !gone() &&
                RunError::Of(result.status()).domain == "bulkhead.rpc";
@@ -110,6 +113,15 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::
   co_await JournalResult(place.path, entry, std::move(encoded), std::move(events));
   CountCall(-1);
   co_return DecodeResult(*entry->result);
+}
+
+Awaitable<void> Execution::AwaitStopIfRevoked(const absl::Status& refused, std::stop_token stop) {
+  const std::string reason = ReasonOf(refused);
+  if (reason == "SESSION_REVOKED" || reason == "TOKEN_KEY_REVOKED") {
+    // The tool service may have heard of it a moment earlier than this one.
+    const absl::Status waited = co_await SleepUntil(dependencies_.clock, run_.deadline, std::move(stop));
+    ABSL_LOG_IF(ERROR, waited.ok()) << "run " << run_.id << " was refused as " << reason << " and never cancelled";
+  }
 }
 
 void Execution::CountCall(int change) {

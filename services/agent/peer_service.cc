@@ -10,6 +10,7 @@
 #include "bulkhead/tool/v1/tool_service.grpc.pb.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/rpc/call_context.h"
+#include "services/common/rpc/call_as_service.h"
 #include "services/common/rpc/client.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -100,18 +101,20 @@ class GrpcTokenExchange final : public TokenExchange {
 
   Awaitable<absl::StatusOr<Secret>> Exchange(std::shared_ptr<const RawToken> subject, std::string run,
                                              absl::Duration lifetime) override {
-    CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await tokens_->ServiceContext());
     auth::ExchangeTokenRequest request;
     request.set_subject_token(subject->Reveal());
     request.set_run(run);
     request.mutable_lifetime()->set_seconds(absl::ToInt64Seconds(lifetime));
     CO_ASSIGN_OR_RETURN(
         auth::IssuedToken issued,
-        co_await rpc::CallUnary<auth::IssuedToken>(
-            call, {.method = "bulkhead.auth.v1.TokenService/ExchangeToken", .attempts = 3, .clock = clock_}, request,
-            [this](auto* context, auto* request, auto* response, auto done) {
-              stub_->async()->ExchangeToken(context, request, response, std::move(done));
-            }));
+        co_await rpc::CallAsService(*tokens_, {}, [this, &request](rpc::CallContext call) {
+          return rpc::CallUnary<auth::IssuedToken>(
+              std::move(call),
+              {.method = "bulkhead.auth.v1.TokenService/ExchangeToken", .attempts = 3, .clock = clock_}, request,
+              [this](auto* context, auto* request, auto* response, auto done) {
+                stub_->async()->ExchangeToken(context, request, response, std::move(done));
+              });
+        }));
     co_return Secret(std::move(*issued.mutable_token()));
   }
 
@@ -170,13 +173,14 @@ class GrpcEventPublisher final : public EventPublisher {
 
   static Awaitable<absl::Status> Send(std::shared_ptr<Peer> peer, notifier::PublishEventsRequest request,
                                       std::stop_token stop) {
-    CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await peer->tokens->ServiceContext(stop));
     absl::StatusOr<notifier::PublishEventsResponse> published =
-        co_await rpc::CallUnary<notifier::PublishEventsResponse>(
-            call, {.method = "bulkhead.notifier.v1.EventService/PublishEvents"}, request,
-            [&peer](auto* context, auto* request, auto* response, auto done) {
-              peer->stub->async()->PublishEvents(context, request, response, std::move(done));
-            });
+        co_await rpc::CallAsService(*peer->tokens, stop, [&peer, &request](rpc::CallContext call) {
+          return rpc::CallUnary<notifier::PublishEventsResponse>(
+              std::move(call), {.method = "bulkhead.notifier.v1.EventService/PublishEvents"}, request,
+              [&peer](auto* context, auto* request, auto* response, auto done) {
+                peer->stub->async()->PublishEvents(context, request, response, std::move(done));
+              });
+        });
     co_return published.status();
   }
 

@@ -40,6 +40,12 @@ struct Ending {
   std::optional<RunTiming> timing;
 };
 
+// Why a run lost the right to go on.
+struct RevokedBy {
+  std::string target;  // "session" or "key".
+  std::string reason;  // "USER_DISABLED"
+};
+
 // A run that was taken up, with all that it did before.
 struct TakenUp {
   RunRecord run;

@@ -42,11 +42,33 @@ absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, 
   return closing;
 }
 
-RunError CancelledError(const RunRecord& run) {
-  return {.reason = "RUN_CANCELLED",
-          .message = "the run was cancelled",
-          .domain = "bulkhead.agent",
-          .metadata = {{"run", run.id}}};
+// Who or what cancelled a run, and why.
+struct Cancelling {
+  std::string by;
+  std::string comment;
+  std::string reason;  // Of the revocation that did it; "" when a person did.
+};
+
+absl::StatusOr<Cancelling> CancellingOf(Connection& connection, const RunRecord& run) {
+  Cancelling cancelling;
+  RETURN_IF_ERROR(connection.Query("SELECT cancelled_by, cancel_comment, cancel_reason FROM runs WHERE key = ?",
+                                   {run.key}, [&](const Row& row) {
+                                     cancelling = {.by = row.Text(0), .comment = row.Text(1), .reason = row.Text(2)};
+                                     return absl::OkStatus();
+                                   }));
+  return cancelling;
+}
+
+RunError CancelledError(const RunRecord& run, const Cancelling& cancelling) {
+  RunError error{.reason = "RUN_CANCELLED",
+                 .message = "the run was cancelled",
+                 .domain = "bulkhead.agent",
+                 .metadata = {{"run", run.id}}};
+  if (!cancelling.reason.empty()) {
+    error.message = "the run was cancelled: what it was started with has been revoked";
+    error.metadata["cause"] = cancelling.reason;
+  }
+  return error;
 }
 
 }  // namespace
@@ -63,10 +85,11 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
     const absl::Duration missing = ending.time - run.create_time - run.timing.Total();
     (run.start_time.has_value() ? run.timing.agent : run.timing.queued) += std::max(missing, absl::ZeroDuration());
   }
+  ASSIGN_OR_RETURN(const Cancelling cancelling, CancellingOf(connection, run));
   if (to == RunState::kSucceeded) {
     run.answer = ending.answer;
   } else {
-    run.error = to == RunState::kCancelled ? CancelledError(run)
+    run.error = to == RunState::kCancelled ? CancelledError(run, cancelling)
                                            : ending.error.value_or(RunError{.reason = "UNSPECIFIED_ERROR",
                                                                             .message = "the run failed",
                                                                             .domain = "bulkhead.agent",
@@ -92,15 +115,8 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   if (to == RunState::kSucceeded) {
     out.push_back(events.Completed(ending.time, ending.summary, ending.artifacts, duration, run.timing));
   } else if (to == RunState::kCancelled) {
-    std::string by;
-    std::string comment;
-    RETURN_IF_ERROR(
-        connection.Query("SELECT cancelled_by, cancel_comment FROM runs WHERE key = ?", {run.key}, [&](const Row& row) {
-          by = row.Text(0);
-          comment = row.Text(1);
-          return absl::OkStatus();
-        }));
-    out.push_back(events.Cancelled(ending.time, by, comment, duration, run.timing));
+    out.push_back(events.Cancelled(ending.time, cancelling.by, cancelling.comment, cancelling.reason, duration,
+                                   run.timing));
   } else {
     out.push_back(events.Failed(ending.time, *run.error, duration, run.timing));
   }

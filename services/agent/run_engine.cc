@@ -1,5 +1,6 @@
 #include "services/agent/run_engine.h"
 
+#include <algorithm>
 #include <exception>
 #include <map>
 #include <string>
@@ -24,6 +25,8 @@ namespace {
 // Real time.
 constexpr absl::Duration kDrainLimit = absl::Seconds(2);
 constexpr absl::Duration kCloseLimit = absl::Seconds(5);
+// How long an agent may take to end whose run is revoked.
+constexpr absl::Duration kRevokedGrace = absl::Milliseconds(500);
 // How long a run rests whose storage failed, before it is taken up again.
 constexpr absl::Duration kRest = absl::Seconds(1);
 
@@ -249,7 +252,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       execution->HoldChanged();
     }
     if (stop != Execution::StopReason::kNone) {
-      state->Stop(run.id, stop);
+      state->Stop(run.id, stop, state->options.cancel_grace);
     }
     // One strand a run: its agent needs no locks, and its parallel branches are not parallel
     // threads.
@@ -314,12 +317,12 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run),
                          /*ran=*/false));
     } else {
-      Stop(id, Execution::StopReason::kTimedOut);
+      Stop(id, Execution::StopReason::kTimedOut, options.cancel_grace);
     }
   }
 
   // Asks an executing run to end, and cuts it off after the grace.
-  void Stop(const std::string& id, Execution::StopReason reason) {
+  void Stop(const std::string& id, Execution::StopReason reason, absl::Duration grace) {
     std::shared_ptr<Execution> execution;
     {
       absl::MutexLock lock(mutex);
@@ -335,7 +338,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
     execution->RequestStop(reason);
     std::weak_ptr<Execution> stopping = execution;
-    const Clock::TimerId timer = CallAt(clock()->Now() + options.cancel_grace, [stopping](State& state) {
+    const Clock::TimerId timer = CallAt(clock()->Now() + grace, [stopping](State& state) {
       if (std::shared_ptr<Execution> execution = stopping.lock()) {
         state.Spawn(Execution::CutOff(std::move(execution)));
       }
@@ -346,7 +349,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
   }
 
-  void Cancel(const RunRecord& run) {
+  void Cancel(const RunRecord& run, absl::Duration grace) {
     bool waited;
     {
       absl::MutexLock lock(mutex);
@@ -358,7 +361,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(),
                          /*ran=*/false));
     } else {
-      Stop(run.id, Execution::StopReason::kCancelled);
+      Stop(run.id, Execution::StopReason::kCancelled, grace);
     }
   }
 
@@ -440,7 +443,11 @@ void RunEngine::Shutdown() {
 
 void RunEngine::Submit(const RunRecord& run) { state_->Submit(run); }
 
-void RunEngine::Cancel(const RunRecord& run) { state_->Cancel(run); }
+void RunEngine::Cancel(const RunRecord& run) { state_->Cancel(run, state_->options.cancel_grace); }
+
+void RunEngine::CancelAtOnce(const RunRecord& run) {
+  state_->Cancel(run, std::min(state_->options.cancel_grace, kRevokedGrace));
+}
 
 void RunEngine::ApprovalDecided(std::string_view run) {
   std::shared_ptr<Execution> execution;

@@ -48,6 +48,8 @@ class RunEngine {
   void Submit(const RunRecord& run);
   // A run has been cancelled, or is being.
   void Cancel(const RunRecord& run);
+  // The same for a run that has lost the right to go on: it is given a moment, not the grace.
+  void CancelAtOnce(const RunRecord& run);
   void ApprovalDecided(std::string_view run);
   // A run shall be held back before its next command, or may go on, as the store has it.
   void HoldChanged(std::string_view run);

@@ -250,10 +250,11 @@ std::string RunEvents::Failed(absl::Time time, const RunError& error, absl::Dura
 }
 
 std::string RunEvents::Cancelled(absl::Time time, std::string_view by, std::string_view comment,
-                                 absl::Duration duration, const RunTiming& timing) const {
+                                 std::string_view reason, absl::Duration duration, const RunTiming& timing) const {
   pb::Event event = Begin(time, "agent_cancelled");
   event.mutable_agent_cancelled()->set_cancelled_by(by);
   event.mutable_agent_cancelled()->set_comment(Clean(comment, kMaxText));
+  event.mutable_agent_cancelled()->set_reason(reason);
   SetDuration(duration, event.mutable_agent_cancelled()->mutable_duration());
   SetTiming(timing, event.mutable_agent_cancelled()->mutable_timing());
   return event.SerializeAsString();

@@ -49,8 +49,8 @@ class RunEvents {
   std::string Completed(absl::Time time, std::string_view summary, const std::vector<std::string>& artifacts,
                         absl::Duration duration, const RunTiming& timing) const;
   std::string Failed(absl::Time time, const RunError& error, absl::Duration duration, const RunTiming& timing) const;
-  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment, absl::Duration duration,
-                        const RunTiming& timing) const;
+  std::string Cancelled(absl::Time time, std::string_view by, std::string_view comment, std::string_view reason,
+                        absl::Duration duration, const RunTiming& timing) const;
 
  private:
   notifier::v1::Event Begin(absl::Time time, std::string_view type) const;

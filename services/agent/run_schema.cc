@@ -85,6 +85,10 @@ CREATE INDEX runs_by_parent ON runs (parent) WHERE parent <> '';
 CREATE INDEX runs_by_end ON runs (end_time) WHERE end_time IS NOT NULL;
 )sql";
 
+const storage::Migration kRunCancelReason = {
+    .name = "why a run was cancelled that nobody cancelled",
+    .statements = "ALTER TABLE runs ADD COLUMN cancel_reason TEXT NOT NULL DEFAULT ''"};
+
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
 

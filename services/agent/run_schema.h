@@ -10,6 +10,8 @@ namespace bulkhead::agent {
 extern const storage::Migration kRunTables;
 // Runs that are held back, and runs that other runs have started.
 extern const storage::Migration kRunRelations;
+// Why a run was cancelled that nobody cancelled.
+extern const storage::Migration kRunCancelReason;
 
 }  // namespace bulkhead::agent
 

@@ -69,6 +69,9 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
   CO_ASSIGN_OR_RETURN(RunRecord created, co_await runs.Create(std::move(run), options_.max_unfinished));
   if (created.state == RunState::kPending) {
     dependencies_.engine->Submit(created);
+    if (dependencies_.guard != nullptr) {
+      co_await dependencies_.guard->EndIfRevoked(created);
+    }
   }
   co_return created;
 }

@@ -12,6 +12,7 @@
 #include "services/agent/agent_registry.h"
 #include "services/agent/definition_store.h"
 #include "services/agent/peers.h"
+#include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_record.h"
 #include "services/agent/run_store.h"
@@ -48,6 +49,7 @@ class RunServiceCore {
     const DefinitionStore* definitions = nullptr;
     TokenExchange* exchange = nullptr;
     const crypto::Sealer* sealer = nullptr;
+    RevocationGuard* guard = nullptr;  // Null where nothing can be revoked.
   };
 
   RunServiceCore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}

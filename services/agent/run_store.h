@@ -108,6 +108,9 @@ class RunStore {
   // `RUN_FENCED`.
   Awaitable<absl::StatusOr<RunRecord>> End(Ownership owner, Ending ending) const;
 
+  // Cancels a run whose token has been revoked, whosever it is, and closes the questions that it asks. Else as Scoped::Cancel.
+  Awaitable<absl::StatusOr<RunRecord>> CancelRevokedAcrossUsers(int64_t key, RevokedBy cause, absl::Time now) const;
+
   // Runs that have not ended, oldest first.
   absl::StatusOr<std::vector<RunRecord>> UnfinishedAcrossUsers() const;
 

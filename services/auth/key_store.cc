@@ -136,6 +136,8 @@ Awaitable<absl::Status> KeyStore::Revoke(const rpc::CallContext& call, std::stri
   if (!revoked.ok()) {
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(revoked));
   }
+  // Before the key goes: whoever asks in between is told that it is withdrawn, not that it is unknown.
+  dependencies_.revocations->Follow();
   co_return Load();
 }
 

@@ -55,7 +55,7 @@ class RevocationServiceImpl final : public v1::RevocationService::CallbackServic
                                  rpc::StreamWriter<v1::WatchRevocationsResponse>& writer) {
     // A cursor beyond the end is one of another log, which this one has taken the place of.
     uint64_t sent = request.after_sequence() <= log_->last() ? request.after_sequence() : 0;
-    while (!call.stop.stop_requested()) {
+    while (true) {
       // First this, then the reading: what is appended in between is not waited for.
       const std::stop_token changed = log_->NextChange();
       if (log_->closed()) {
@@ -63,7 +63,8 @@ class RevocationServiceImpl final : public v1::RevocationService::CallbackServic
                             "the auth service shuts down: follow again, with the cursor", "AUTH_SHUTTING_DOWN");
       }
       CO_ASSIGN_OR_RETURN(bool open, co_await SendNew(sent, writer));
-      if (!open) {
+      // Asked after the sending: who follows under a key that is withdrawn is told of that, and cut off then.
+      if (!open || call.stop.stop_requested()) {
         break;
       }
       std::stop_source wake;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -21,6 +22,8 @@
 #include "services/common/crypto/crypto.h"
 #include "services/common/identity/token_verifier.h"
 #include "services/common/rpc/remote_key_source.h"
+#include "services/common/rpc/revocation_feed.h"
+#include "services/common/rpc/revocation_set.h"
 #include "services/common/rpc/server.h"
 #include "services/common/runtime/block_on.h"
 #include "services/common/status/error.h"
@@ -96,11 +99,27 @@ class ServiceHost {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Each service verifies tokens for itself, with keys that it fetches for itself.
+// How long a service may take at its start to learn what has been revoked: before that it takes no calls.
+constexpr absl::Duration kRevocationsLimit = absl::Seconds(10);
+
+// Each service verifies tokens for itself, with keys that it fetches for itself, and learns for itself what is revoked.
 struct Verification {
   std::unique_ptr<rpc::RemoteKeySource> keys;
-  std::unique_ptr<TokenVerifier> verifier;
+  std::shared_ptr<TokenVerifier> verifier;
+  std::unique_ptr<rpc::RevocationFeed> revocations;
 };
+
+// Lets the verifier forget what it remembers of tokens that are revoked.
+void Forget(const TokenVerifier& verifier, const rpc::Revocation& revocation) {
+  if (!revocation.key.empty()) {
+    verifier.ForgetKey(revocation.key);
+    return;
+  }
+  const std::vector<std::string_view> parts = absl::StrSplit(revocation.session, '/');
+  if (parts.size() == 4) {
+    verifier.ForgetSession(parts[1], parts[3]);
+  }
+}
 
 }  // namespace
 
@@ -109,8 +128,10 @@ struct Platform::State {
   Options options;
   std::unique_ptr<DataDir> data_dir;
   std::unique_ptr<Clock> own_clock;
+  std::unique_ptr<Clock> machine_clock;  // Where the platform's own is another.
   std::unique_ptr<IdGenerator> own_ids;
   Clock* clock = nullptr;
+  Clock* real_clock = nullptr;
   IdGenerator* ids = nullptr;
   std::unique_ptr<crypto::Sealer> sealer;
   std::unique_ptr<BlockingPool> blocking;
@@ -138,11 +159,16 @@ struct Platform::State {
     return host.Connect(options.client_interceptors == nullptr ? Interceptors() : options.client_interceptors());
   }
 
-  absl::StatusOr<Verification> MakeVerification() {
+  // `service`: "tool"; who follows what is revoked, as itself.
+  absl::StatusOr<Verification> MakeVerification(const std::string& service) {
     Verification verification;
     verification.keys = rpc::RemoteKeySource::Create({}, ConnectTo(*auth_host), clock, executor.get());
-    ASSIGN_OR_RETURN(verification.verifier,
-                     TokenVerifier::Create(verifier_options, verification.keys.get(), clock));
+    ASSIGN_OR_RETURN(verification.verifier, TokenVerifier::Create(verifier_options, verification.keys.get(), clock));
+    verification.revocations =
+        rpc::RevocationFeed::Create({.service = service, .secret = service_secrets[service].Copy()},
+                                    ConnectTo(*auth_host), clock, real_clock, executor.get());
+    verification.revocations->set().Subscribe(
+        [verifier = verification.verifier](const rpc::Revocation& revocation) { Forget(*verifier, revocation); });
     return verification;
   }
 
@@ -150,7 +176,8 @@ struct Platform::State {
     return {.executor = executor.get(),
             .verifier = verification.verifier.get(),
             .ids = ids,
-            .key_refresher = verification.keys.get()};
+            .key_refresher = verification.keys.get(),
+            .revocations = &verification.revocations->set()};
   }
 
   absl::Status MakeFoundation(const common::v1::PlatformConfig& config);
@@ -169,8 +196,11 @@ absl::Status Platform::State::MakeFoundation(const common::v1::PlatformConfig& c
   ASSIGN_OR_RETURN(data_dir, DataDir::Open(options.data_dir));
   if (options.clock == nullptr) {
     own_clock = CreateSystemClock();
+  } else {
+    machine_clock = CreateSystemClock();
   }
   clock = options.clock == nullptr ? own_clock.get() : options.clock;
+  real_clock = options.clock == nullptr ? own_clock.get() : machine_clock.get();
   if (options.ids == nullptr) {
     own_ids = CreateRandomIds();
   }
@@ -200,12 +230,15 @@ absl::Status Platform::State::MakeAuth(const common::v1::PlatformConfig& config)
   // What each service may do when it acts for itself.
   auth_options.tokens.service_accounts["agent"] = {
       .secret = service_secrets["agent"].Copy(),
-      .permissions = {"token:run:exchange", "token:all:introspect", "event:all:publish"}};
-  auth_options.tokens.service_accounts["gateway"] = {.secret = service_secrets["gateway"].Copy(),
-                                                     .permissions = {"token:all:introspect"}};
+      .permissions = {"token:run:exchange", "token:all:introspect", "event:all:publish", "revocation:all:watch"}};
+  for (const char* service : {"gateway", "notifier", "tool"}) {
+    auth_options.tokens.service_accounts[service] = {.secret = service_secrets[service].Copy(),
+                                                     .permissions = {"revocation:all:watch"}};
+  }
   ASSIGN_OR_RETURN(auth,
                    auth::AuthServer::Create(std::move(auth_options), {.rpc = {.executor = executor.get(), .ids = ids},
                                                                       .clock = clock,
+                                                                      .real_clock = real_clock,
                                                                       .ids = ids,
                                                                       .blocking = blocking.get(),
                                                                       .sealer = sealer.get()}));
@@ -214,7 +247,7 @@ absl::Status Platform::State::MakeAuth(const common::v1::PlatformConfig& config)
 }
 
 absl::Status Platform::State::MakeTool(const common::v1::PlatformConfig& config) {
-  ASSIGN_OR_RETURN(tool_verification, MakeVerification());
+  ASSIGN_OR_RETURN(tool_verification, MakeVerification("tool"));
   tool::ToolServer::Options tool_options = ToolOptions(config.tool());
   tool_options.data_dir = data_dir->path();
   tool_options.durable = options.durable;
@@ -229,7 +262,7 @@ absl::Status Platform::State::MakeTool(const common::v1::PlatformConfig& config)
 }
 
 absl::Status Platform::State::MakeNotifier(const common::v1::PlatformConfig& config) {
-  ASSIGN_OR_RETURN(notifier_verification, MakeVerification());
+  ASSIGN_OR_RETURN(notifier_verification, MakeVerification("notifier"));
   notifier::NotifierServer::Options notifier_options = NotifierOptions(config.notifier());
   notifier_options.data_dir = data_dir->path();
   ASSIGN_OR_RETURN(notifier, notifier::NotifierServer::Create(
@@ -240,7 +273,7 @@ absl::Status Platform::State::MakeNotifier(const common::v1::PlatformConfig& con
 }
 
 absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config) {
-  ASSIGN_OR_RETURN(agent_verification, MakeVerification());
+  ASSIGN_OR_RETURN(agent_verification, MakeVerification("agent"));
   agent::AgentServer::Options agent_options = AgentOptions(config.agent());
   agent_options.data_dir = data_dir->path();
   agent_options.durable = options.durable;
@@ -262,18 +295,18 @@ absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config
 }
 
 absl::Status Platform::State::MakeGateway(const common::v1::PlatformConfig& config) {
-  ASSIGN_OR_RETURN(gateway_verification, MakeVerification());
-  ASSIGN_OR_RETURN(gateway, gateway::Gateway::Create(GatewayOptions(config),
-                                                     {.executor = executor.get(),
-                                                      .clock = clock,
-                                                      .ids = ids,
-                                                      .verifier = gateway_verification.verifier.get(),
-                                                      .key_refresher = gateway_verification.keys.get(),
-                                                      .auth = ConnectTo(*auth_host),
-                                                      .agent = ConnectTo(*agent_host),
-                                                      .tool = ConnectTo(*tool_host),
-                                                      .notifier = ConnectTo(*notifier_host),
-                                                      .service_secret = service_secrets["gateway"].Copy()}));
+  ASSIGN_OR_RETURN(gateway_verification, MakeVerification("gateway"));
+  ASSIGN_OR_RETURN(
+      gateway, gateway::Gateway::Create(GatewayOptions(config), {.executor = executor.get(),
+                                                                 .clock = clock,
+                                                                 .ids = ids,
+                                                                 .verifier = gateway_verification.verifier.get(),
+                                                                 .key_refresher = gateway_verification.keys.get(),
+                                                                 .revocations = gateway_verification.revocations.get(),
+                                                                 .auth = ConnectTo(*auth_host),
+                                                                 .agent = ConnectTo(*agent_host),
+                                                                 .tool = ConnectTo(*tool_host),
+                                                                 .notifier = ConnectTo(*notifier_host)}));
   return absl::OkStatus();
 }
 
@@ -282,6 +315,7 @@ absl::Status Platform::State::Start(const common::v1::PlatformConfig& config) {
   for (Verification* verification :
        {&tool_verification, &notifier_verification, &agent_verification, &gateway_verification}) {
     RETURN_IF_ERROR(BlockOn(*executor, verification->keys->Start()));
+    RETURN_IF_ERROR(BlockOn(*executor, verification->revocations->Start(kRevocationsLimit)));
   }
   RETURN_IF_ERROR(tool->Start());
   RETURN_IF_ERROR(notifier->Start());
@@ -346,14 +380,17 @@ absl::Status Platform::Shutdown(absl::Duration limit) {
   if (parts.tool != nullptr) {
     parts.tool->Shutdown();
   }
-  if (parts.auth != nullptr) {
-    parts.auth->Shutdown();
-  }
   for (const Verification* verification : {&parts.tool_verification, &parts.notifier_verification,
                                            &parts.agent_verification, &parts.gateway_verification}) {
     if (verification->keys != nullptr) {
       verification->keys->Shutdown();
     }
+    if (verification->revocations != nullptr) {
+      verification->revocations->Shutdown();
+    }
+  }
+  if (parts.auth != nullptr) {
+    parts.auth->Shutdown();
   }
   parts.StopServers(deadline);
   return parts.executor == nullptr ? absl::OkStatus()

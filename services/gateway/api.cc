@@ -20,6 +20,8 @@
 #include "bulkhead/tool/v1/file_service.pb.h"
 #include "bulkhead/tool/v1/tool_service.pb.h"
 #include "services/common/rpc/metadata.h"
+#include "services/common/rpc/token_check.h"
+#include "services/common/rpc/token_guard.h"
 #include "services/common/runtime/channel.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/status/error.h"
@@ -37,6 +39,8 @@ namespace pb = ::google::protobuf;
 
 constexpr absl::Duration kRpcTimeout = absl::Seconds(30);
 constexpr absl::Duration kToolTimeout = absl::Minutes(15);
+// For how long the gateway may hear nothing of revocations and be ready.
+constexpr absl::Duration kMaxStaleness = absl::Seconds(30);
 constexpr absl::Duration kReadyTimeout = absl::Seconds(2);
 // Half of what FileService takes at once; two of them are held.
 constexpr size_t kUploadPiece = 512 * 1024;
@@ -138,16 +142,13 @@ rpc::CallContext Api::AnonymousCall(const HttpRequest& request) {
 
 Awaitable<absl::StatusOr<rpc::CallContext>> Api::Identify(const HttpRequest& request,
                                                           std::shared_ptr<const RawToken> token) {
-  absl::StatusOr<VerifiedToken> verified = dependencies_.verifier->Verify(*token);
-  if (ReasonOf(verified.status()) == "TOKEN_KEY_UNKNOWN" && dependencies_.key_refresher != nullptr) {
-    static_cast<void>(co_await dependencies_.key_refresher->RefreshForUnknownKey());
-    verified = dependencies_.verifier->Verify(*token);
-  }
-  CO_RETURN_IF_ERROR(verified.status());
+  const rpc::TokenCheck check{
+      .verifier = dependencies_.verifier, .key_refresher = dependencies_.key_refresher, .revocations = revoked()};
+  CO_ASSIGN_OR_RETURN(VerifiedToken verified, co_await check.Verify(*token));
   rpc::CallContext call = AnonymousCall(request);
-  CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(*verified, {.request_id = call.request_id,
-                                                                    .traceparent = call.traceparent,
-                                                                    .client = call.client}));
+  CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(verified, {.request_id = call.request_id,
+                                                                   .traceparent = call.traceparent,
+                                                                   .client = call.client}));
   call.token = std::move(token);
   co_return call;
 }
@@ -194,6 +195,13 @@ Awaitable<absl::Status> Api::Dispatch(HttpExchange& exchange) {
     asked.variables["me"] = asked.call.user->user();
   }
   asked.call.stop = exchange.stop();
+  // What takes long ends with its token. A single call does not: it may be the one that revokes it.
+  std::optional<rpc::TokenGuard> guard;
+  const bool takes_long = route.kind == RouteKind::kEvents || route.kind == RouteKind::kInvokeTool ||
+                          route.kind == RouteKind::kUpload || route.kind == RouteKind::kDownload;
+  if (takes_long && asked.call.user.has_value() && revoked() != nullptr) {
+    guard.emplace(*revoked(), asked.call);
+  }
   switch (route.kind) {
     case RouteKind::kEvents:
       if (absl::StrContains(request.header("accept"), "text/event-stream")) {
@@ -248,24 +256,8 @@ Awaitable<absl::Status> Api::ServeRpc(Asked asked) {
   std::unique_ptr<pb::Message> response(asked.shape.response->New());
   CO_RETURN_IF_ERROR(
       co_await dependencies_.backend->Call(asked.call, asked.route.rpc, kRpcTimeout, *request, response.get()));
-  CloseRevokedSockets(asked);
   co_await asked.exchange.Respond(JsonResponse(ToJson(*response)));
   co_return absl::OkStatus();
-}
-
-void Api::CloseRevokedSockets(const Asked& asked) {
-  if (!asked.call.user.has_value()) {
-    return;
-  }
-  const std::string& current = asked.call.user->session();
-  if (asked.route.rpc == "bulkhead.auth.v1.SessionService/RevokeSession") {
-    const std::string& revoked = asked.variables.at("session");
-    sockets_.Revoke(asked.call.user->user(), [&](std::string_view session) { return session == revoked; });
-  } else if (asked.route.rpc == "bulkhead.auth.v1.UserService/ChangePassword" ||
-             asked.route.rpc == "bulkhead.auth.v1.SessionService/RevokeAllSessions") {
-    // Keeps the one that asked: if it was revoked too, its token is refused with the next thing it does.
-    sockets_.Revoke(asked.call.user->user(), [&](std::string_view session) { return session != current; });
-  }
 }
 
 Awaitable<absl::Status> Api::ServeInvokeTool(Asked asked) {
@@ -362,7 +354,7 @@ Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
     stop.request_stop();
     outgoing.Close();
   };
-  std::stop_callback on_gone(asked.exchange.stop(), end);
+  std::stop_callback on_gone(asked.call.stop, end);  // The client, or its token.
   std::stop_callback on_going_away(asked.exchange.going_away(), end);
   absl::Status status;
   TaskGroup tasks(co_await boost::asio::this_coro::executor);
@@ -436,6 +428,12 @@ Awaitable<absl::Status> Api::ServeReady(Asked asked) {
     ready = ready && answers;
     absl::StrAppend(&services, services.empty() ? "" : ",", "\"", service, "\":\"", answers ? "ok" : "unavailable",
                     "\"");
+  }
+  if (dependencies_.revocations != nullptr) {
+    // Without it, tokens that should be refused are taken.
+    const bool fresh = dependencies_.revocations->staleness() < kMaxStaleness;
+    ready = ready && fresh;
+    absl::StrAppend(&services, ",\"revocations\":\"", fresh ? "ok" : "stale", "\"");
   }
   HttpResponse response = JsonResponse(
       absl::StrCat(R"({"status":")", ready ? "ready" : "unavailable", R"(","services":{)", services, "}}"));
@@ -577,16 +575,18 @@ Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const 
     CO_ASSIGN_OR_RETURN(token, tickets_.Redeem(ticket->second));
   }
   CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await Identify(request, std::move(token)));
-  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user(), call.user->session(), call.token);
+  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user());
   if (entry == nullptr) {
     co_return MakeError(
         absl::StatusCode::kResourceExhausted,
         absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),
         {.domain = "bulkhead.gateway", .reason = "TOO_MANY_CONNECTIONS", .retry_after = absl::Seconds(10)});
   }
-  co_return NewWsSession(
-      {.backend = dependencies_.backend.get(), .clock = dependencies_.clock, .ids = dependencies_.ids}, options_.ws,
-      *format, std::move(call), std::move(entry));
+  co_return NewWsSession({.backend = dependencies_.backend.get(),
+                          .clock = dependencies_.clock,
+                          .revocations = revoked(),
+                          .ids = dependencies_.ids},
+                         options_.ws, *format, std::move(call), std::move(entry));
 }
 
 }  // namespace bulkhead::gateway

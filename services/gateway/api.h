@@ -14,6 +14,8 @@
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
 #include "services/common/rpc/remote_key_source.h"
+#include "services/common/rpc/revocation_feed.h"
+#include "services/common/rpc/revocation_set.h"
 #include "services/common/runtime/awaitable.h"
 #include "services/common/time/clock.h"
 #include "services/gateway/backend.h"
@@ -46,6 +48,7 @@ class Api final : public HttpHandler {
     IdGenerator* ids = nullptr;
     const TokenVerifier* verifier = nullptr;
     rpc::RemoteKeySource* key_refresher = nullptr;
+    rpc::RevocationFeed* revocations = nullptr;  // Null where nothing can be revoked.
     std::shared_ptr<Backend> backend;
   };
 
@@ -54,8 +57,6 @@ class Api final : public HttpHandler {
 
   Awaitable<void> Handle(HttpExchange& exchange) override;
   Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Upgrade(const HttpRequest& request) override;
-
-  SocketRegistry& sockets() { return sockets_; }
 
   // Where browsers reach the gateway: "https://bulkhead.example". Never taken from what a request says of itself.
   void SetBaseUrl(std::string url);
@@ -96,7 +97,9 @@ class Api final : public HttpHandler {
   // The whole body, which must be JSON.
   Awaitable<absl::StatusOr<std::string>> ReadJson(HttpExchange& exchange);
   absl::Status CheckOrigin(const HttpRequest& request, bool by_ticket) const;
-  void CloseRevokedSockets(const Asked& asked);
+  rpc::RevocationSet* revoked() const {
+    return dependencies_.revocations == nullptr ? nullptr : &dependencies_.revocations->set();
+  }
 
   const Options options_;
   const Dependencies dependencies_;

@@ -1,7 +1,6 @@
 #include "services/gateway/gateway.h"
 
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,14 +10,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "services/common/rpc/service_token_source.h"
-#include "services/common/runtime/awaitable.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/gateway/api.h"
 #include "services/gateway/backend.h"
 #include "services/gateway/http_server.h"
-#include "services/gateway/session_watcher.h"
 
 namespace bulkhead::gateway {
 namespace {
@@ -70,15 +66,11 @@ absl::Status Validate(const Gateway::Options& options) {
 }  // namespace
 
 struct Gateway::State {
-  Executor* executor = nullptr;
   std::shared_ptr<Backend> backend;
   std::shared_ptr<Api> api;
   std::string public_url;
   std::string listen_address;
   std::unique_ptr<HttpServer> server;
-  std::unique_ptr<rpc::ServiceTokenSource> identity;  // Null without a secret, and so is the watcher.
-  std::unique_ptr<SessionWatcher> watcher;
-  std::stop_source stop;
 };
 
 Gateway::Gateway(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -101,7 +93,6 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(Options options, Depend
   api_options.ws.subscriptions = options.max_subscriptions;
   api_options.ws.idle_timeout = options.idle_timeout;
   api_options.ws.heartbeat = options.heartbeat;
-  state->executor = dependencies.executor;
   state->backend = std::make_shared<Backend>(Backend::Channels{.auth = dependencies.auth,
                                                                .agent = dependencies.agent,
                                                                .tool = dependencies.tool,
@@ -110,14 +101,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(Options options, Depend
                                                                     .ids = dependencies.ids,
                                                                     .verifier = dependencies.verifier,
                                                                     .key_refresher = dependencies.key_refresher,
+                                                                    .revocations = dependencies.revocations,
                                                                     .backend = state->backend}));
-  if (!dependencies.service_secret.empty()) {
-    state->identity =
-        rpc::ServiceTokenSource::Create({.service = "gateway", .secret = std::move(dependencies.service_secret)},
-                                        dependencies.auth, dependencies.clock, dependencies.executor);
-    state->watcher = std::make_unique<SessionWatcher>(state->backend.get(), state->identity.get(), dependencies.clock,
-                                                      &state->api->sockets());
-  }
   state->public_url = std::move(options.public_url);
   state->listen_address = server_options.address;
   state->server = std::make_unique<HttpServer>(std::move(server_options), dependencies.executor, state->api);
@@ -131,18 +116,9 @@ absl::StatusOr<uint16_t> Gateway::Start() {
   if (state_->public_url.empty()) {
     state_->api->SetBaseUrl(LocalUrl(state_->listen_address, port));
   }
-  if (state_->watcher != nullptr) {
-    // Holds the state: it may still be asking when the gateway dies.
-    state_->executor->Spawn([](std::shared_ptr<State> state) -> Awaitable<void> {
-      co_await state->watcher->Run(state->stop.get_token());
-    }(state_));
-  }
   return port;
 }
 
-void Gateway::Shutdown() {
-  state_->stop.request_stop();
-  state_->server->Shutdown();
-}
+void Gateway::Shutdown() { state_->server->Shutdown(); }
 
 }  // namespace bulkhead::gateway

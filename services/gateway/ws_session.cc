@@ -1,13 +1,13 @@
 #include "services/gateway/ws_session.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
 #include "boost/asio/post.hpp"
 #include "boost/asio/this_coro.hpp"
@@ -77,8 +77,12 @@ class WsSession final : public WebSocketHandler {
     strand_ = co_await asio::this_coro::executor;
     TaskGroup tasks(strand_);
     tasks_ = &tasks;
-    entry_->OnRevoked(
-        Posted([](WsSession& self) { self.Finish(CloseCode::kUnauthenticated, "the session has ended"); }));
+    rpc::RevocationSet::Watch watch;
+    if (dependencies_.revocations != nullptr) {
+      watch = dependencies_.revocations->WatchToken(*call_.user, Posted([](WsSession& self) {
+        self.Finish(CloseCode::kUnauthenticated, "the session has ended");
+      }));
+    }
     std::stop_callback on_going_away(going_away, Posted([](WsSession& self) { self.GoAway(); }));
     tasks.Spawn(WriteFrames());
     tasks.Spawn(WatchTime());
@@ -96,7 +100,7 @@ class WsSession final : public WebSocketHandler {
   };
 
   // A function for other threads: what it does is done on the strand, unless the session is over by then.
-  absl::AnyInvocable<void()> Posted(void (*act)(WsSession&)) {
+  std::function<void()> Posted(void (*act)(WsSession&)) {
     return [act, alive = alive_, strand = strand_] {
       asio::post(strand, [act, alive] {
         if (*alive != nullptr) {

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
+#include "services/common/rpc/revocation_set.h"
 #include "services/common/time/clock.h"
 #include "services/gateway/backend.h"
 #include "services/gateway/frame_codec.h"
@@ -27,6 +28,7 @@ struct WsLimits {
 struct WsDependencies {
   Backend* backend = nullptr;
   Clock* clock = nullptr;
+  rpc::RevocationSet* revocations = nullptr;  // Null where nothing can be revoked.
   IdGenerator* ids = nullptr;
 };
 

@@ -132,7 +132,8 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
       co_return MakeError(absl::StatusCode::kUnavailable, "the notifier shuts down; subscribe again, with the cursor",
                           {.domain = kDomain, .reason = "NOTIFIER_SHUTTING_DOWN"});
     }
-    co_return absl::OkStatus();
+    // The client has gone, or its token has been revoked, which it is told then.
+    co_return rpc::Stopped("bulkhead.notifier.v1.EventService/Subscribe");
   }
 
   const rpc::ServerDependencies rpc_;

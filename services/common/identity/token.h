@@ -54,13 +54,12 @@ class VerifiedToken {
   // The claims, for those that keep them.
   std::shared_ptr<const TokenClaims> shared_claims() const { return {state_, &state_->claims}; }
   // The id of the key that signed it: what a revoked key is found by.
-  const std::string& key_id() const { return state_->key_id; }
+  const std::string& key_id() const { return state_->claims.key_id; }
 
  private:
   friend class TokenVerifier;
   struct State {
     TokenClaims claims;
-    std::string key_id;
   };
   explicit VerifiedToken(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;

@@ -297,7 +297,9 @@ absl::StatusOr<VerifiedToken> TokenVerifier::VerifyAnew(const RawToken& token,
   ASSIGN_OR_RETURN(const Jws jws, Jws::Parse(token.Reveal(), policy_));
   key = keys_->Find(jws.key_id());
   if (key == nullptr) {
-    return Refuse("TOKEN_KEY_UNKNOWN", "The token is signed with a key that is not, or no longer, known.");
+    return MakeError(absl::StatusCode::kUnauthenticated,
+                     "The token is signed with a key that is not, or no longer, known.",
+                     {.domain = "bulkhead.auth", .reason = "TOKEN_KEY_UNKNOWN", .metadata = {{"kid", jws.key_id()}}});
   }
   RETURN_IF_ERROR(jws.CheckSignature(*key));
   // Only now is anything in the payload worth reading.
@@ -307,7 +309,7 @@ absl::StatusOr<VerifiedToken> TokenVerifier::VerifyAnew(const RawToken& token,
   auto state = std::make_shared<VerifiedToken::State>();
   RETURN_IF_ERROR(ReadClaims(object.root(), options_, state->claims));
   RETURN_IF_ERROR(CheckTimes(state->claims, clock_->Now(), options_.leeway));
-  state->key_id = jws.key_id();
+  state->claims.key_id = jws.key_id();
   return VerifiedToken(std::move(state));
 }
 

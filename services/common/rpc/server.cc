@@ -21,8 +21,8 @@
 #include "grpcpp/server_context.h"
 #include "services/common/rpc/denial_observer.h"
 #include "services/common/rpc/metadata.h"
-#include "services/common/rpc/remote_key_source.h"
 #include "services/common/rpc/revocation_set.h"
+#include "services/common/rpc/token_check.h"
 #include "services/common/rpc/token_guard.h"
 #include "services/common/status/error.h"
 #include "services/common/status/grpc_status.h"
@@ -143,29 +143,6 @@ absl::StatusOr<RequestInfo> ParseRequestInfo(const grpc::CallbackServerContext& 
   return info;
 }
 
-// That of the revocation, when `refused` is for a key that is not known any more because it was withdrawn.
-absl::Status KeyRefusal(const ServerDependencies& dependencies, const absl::Status& refused) {
-  std::optional<ErrorInfo> info = ErrorInfoOf(refused);
-  if (dependencies.revocations != nullptr && info.has_value() && info->reason == "TOKEN_KEY_UNKNOWN") {
-    RETURN_IF_ERROR(dependencies.revocations->CheckKey(info->metadata["kid"]));
-  }
-  return refused;
-}
-
-Awaitable<absl::StatusOr<VerifiedToken>> Verify(const ServerDependencies& dependencies, const RawToken& token) {
-  absl::StatusOr<VerifiedToken> verified = dependencies.verifier->Verify(token);
-  if (!verified.ok()) {
-    verified = KeyRefusal(dependencies, verified.status());
-  }
-  if (verified.ok() || dependencies.key_refresher == nullptr || ReasonOf(verified.status()) != "TOKEN_KEY_UNKNOWN") {
-    co_return verified;
-  }
-  // Whether that worked or not, the verifier tells what the token is worth now.
-  const absl::Status refreshed = co_await dependencies.key_refresher->RefreshForUnknownKey();
-  ABSL_VLOG(1) << "Asked for keys because of an unknown one: " << refreshed;
-  co_return dependencies.verifier->Verify(token);
-}
-
 // Fills `call`, or tells why it may not go on.
 Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::string_view method,
                               const grpc::CallbackServerContext& context, const Message& request, CallContext& call) {
@@ -194,10 +171,10 @@ Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::strin
     co_return absl::OkStatus();
   }
 
-  CO_ASSIGN_OR_RETURN(VerifiedToken verified, co_await Verify(dependencies, *token));
-  if (dependencies.revocations != nullptr) {
-    CO_RETURN_IF_ERROR(dependencies.revocations->Check(verified.claims()));
-  }
+  const TokenCheck check{.verifier = dependencies.verifier,
+                         .key_refresher = dependencies.key_refresher,
+                         .revocations = dependencies.revocations};
+  CO_ASSIGN_OR_RETURN(VerifiedToken verified, co_await check.Verify(*token));
   CO_ASSIGN_OR_RETURN(call.user, UserContext::FromToken(verified, std::move(info)));
   call.token = std::move(token);
   CO_ASSIGN_OR_RETURN(std::string permission, FillIn(method, pattern, request));

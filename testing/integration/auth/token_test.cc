@@ -242,14 +242,14 @@ TEST(TokenTest, RotationRefusesNoValidTokenAndARevokedKeyIsRefusedEverywhere) {
   auth::v1::GetUserRequest me;
   me.set_name("users/me");
   EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me),
-              HasReason("TOKEN_KEY_UNKNOWN"));
-  // The others learn it with their next look at the key set.
+              HasReason("TOKEN_KEY_REVOKED"));
+  // The others are told; revocation_test has the rest. Later it is gone from their key sets as well, and the answer stays.
   platform->Advance(absl::Minutes(5));
   for (const char* service : {"tool", "agent", "notifier"}) {
     EXPECT_OK(WaitFor(
         [&] {
           return ReasonOf(AskEveryService(*platform, ada.token().Reveal())[service]) ==
-                 "TOKEN_KEY_UNKNOWN";
+                 "TOKEN_KEY_REVOKED";
         },
         absl::StrCat("the refusal of the revoked key by ", service)));
   }
