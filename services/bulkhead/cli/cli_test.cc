@@ -1,22 +1,18 @@
 // The program as its users meet it: as a process, by its output and exit codes.
+#include <sys/stat.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <memory>
-#include <sstream>
 #include <string>
-#include <utility>
-#include <vector>
-
-#include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/bulkhead/cli/cli_fixture.h"
 #include "testing/base/matchers.h"
-#include "testing/base/temp_dir.h"
 #include "testing/harness/child_process.h"
 
 namespace bulkhead::cli {
@@ -24,70 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using testing::ChildProcess;
 using testing::Finished;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::TempDir;
-
-std::string ReadText(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-class CliTest : public ::testing::Test {
- protected:
-  ChildProcess::Options Command(std::vector<std::string> arguments, std::string input = "") const {
-    return {.program = fs::absolute("services/bulkhead/bulkhead").string(),
-            .arguments = std::move(arguments),
-            .environment = {{"HOME", home_.path()}, {"TMPDIR", home_.path()}},
-            .folder = home_.path(),
-            .input = std::move(input)};
-  }
-
-  Finished Run(std::vector<std::string> arguments, std::string input = "") const {
-    absl::StatusOr<Finished> finished = testing::RunToEnd(Command(std::move(arguments), std::move(input)));
-    EXPECT_OK(finished);
-    return finished.ok() ? *std::move(finished) : Finished{};
-  }
-
-  // `bulkhead analyze` of a file with this content; the JSON that it printed is in `output`.
-  Finished Analyze(const std::string& name, std::string_view content) const {
-    std::ofstream(home_.File(name), std::ios::binary) << content;
-    return Run({"analyze", name, "--json", "--out", "report"});
-  }
-
-  std::string Report() const { return ReadText(home_.File("report/report.md")); }
-
-  TempDir home_;
-};
-
-// A server of its own, and a user who is signed in there.
-class ServerTest : public CliTest {
- protected:
-  void SetUp() override {
-    auto server = ChildProcess::Start(
-        Command({"serve", "--json", "--data", "data", "--listen", "127.0.0.1:0", "--set", "auth.scrypt_log_n=4"}));
-    ASSERT_OK(server);
-    server_ = *std::move(server);
-    ASSERT_OK_AND_ASSIGN(const std::string line, server_->WaitForLine("url"));
-    url_ = json::parse(line).at("url");
-  }
-
-  Finished At(std::vector<std::string> arguments, std::string input = "") const {
-    arguments.insert(arguments.end(), {"--server", url_});
-    return Run(std::move(arguments), std::move(input));
-  }
-
-  Finished Login() const {
-    return At({"login", "--login", "ada", "--password-stdin", "--register"}, "correct horse battery\n");
-  }
-
-  std::unique_ptr<ChildProcess> server_;
-  std::string url_;
-};
 
 TEST_F(CliTest, UsageIsExplainedAndWrongUsageIsCode2) {
   EXPECT_EQ(Run({"version"}).exit_code, 0);

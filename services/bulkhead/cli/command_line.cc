@@ -2,14 +2,17 @@
 
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "services/bulkhead/cli/administration.h"
 #include "services/bulkhead/cli/credentials.h"
 #include "services/bulkhead/cli/local_commands.h"
+#include "services/bulkhead/cli/provider_login.h"
 #include "services/bulkhead/cli/remote_commands.h"
 #include "services/bulkhead/cli/server_commands.h"
 #include "services/common/status/error.h"
@@ -52,6 +55,7 @@ class CommandLine {
     AddRuns();
     AddTools();
     AddFiles();
+    administration_.AddTo(app_);
     AddVersion();
   }
 
@@ -136,7 +140,10 @@ class CommandLine {
     login->add_option("--login", login_.login, "Your login; asked for otherwise");
     login->add_flag("--password-stdin", login_.password_stdin, "Take the password from standard input");
     login->add_flag("--register", login_.create_account, "Create the account first");
-    On(login, &command_, [this] { return Login(Remote(), login_); });
+    login->add_option("--provider", provider_, "Sign in through this OpenID provider, in a browser")
+        ->excludes("--login", "--password-stdin", "--register");
+    On(login, &command_,
+       [this] { return provider_.empty() ? Login(Remote(), login_) : LoginWithProvider(Remote(), provider_); });
   }
 
   void AddRuns() {
@@ -226,6 +233,7 @@ class CommandLine {
   DemoOptions demo_;
   AnalyzeOptions analyze_;
   LoginOptions login_;
+  std::string provider_;
   RunOptions run_;
   int limit_ = 50;
   uint64_t after_ = 0;
@@ -234,6 +242,9 @@ class CommandLine {
   std::string query_;
   std::string prefix_;
   std::string local_file_;
+  Administration administration_{
+      [this](CLI::App* app, Administration::Command command) { On(app, &command_, std::move(command)); },
+      [this] { return Remote(); }};
 };
 
 }  // namespace

@@ -9,9 +9,7 @@
 #include <sstream>
 #include <system_error>
 #include <utility>
-
-#include <termios.h>
-#include <unistd.h>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/event_printer.h"
+#include "services/bulkhead/cli/runs_timeline.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -29,47 +28,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kPageSize = 200;
-
-absl::Status InputInvalid(std::string_view why) {
-  return MakeError(absl::StatusCode::kInvalidArgument, why, {.domain = "bulkhead.cli", .reason = "INPUT_INVALID"});
-}
-
-// A client and a session whose tokens come from the credentials file and go back there.
-struct SignedIn {
-  std::unique_ptr<gateway::GatewayClient> client;
-  std::unique_ptr<Session> session;
-};
-
-absl::StatusOr<SignedIn> Open(const RemoteContext& context) {
-  SignedIn signed_in;
-  ASSIGN_OR_RETURN(signed_in.client,
-                   gateway::GatewayClient::Create({.base_url = context.server, .user_agent = "bulkhead-cli"}));
-  ASSIGN_OR_RETURN(Tokens tokens, context.credentials->Load(context.server));
-  signed_in.session =
-      std::make_unique<Session>(signed_in.client.get(), std::move(tokens),
-                                [credentials = context.credentials, server = context.server](const Tokens& renewed) {
-                                  return credentials->Save(server, renewed);
-                                });
-  return signed_in;
-}
-
-// Reads a line without showing it.
-absl::StatusOr<Secret> AskPassword() {
-  if (isatty(STDIN_FILENO) == 0) {
-    return InputInvalid("standard input is no terminal to ask for the password; use --password-stdin");
-  }
-  termios shown;
-  tcgetattr(STDIN_FILENO, &shown);
-  termios hidden = shown;
-  hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  std::cerr << "Password: " << std::flush;
-  tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-  std::string password;
-  std::getline(std::cin, password);
-  tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-  std::cerr << "\n";
-  return Secret(std::move(password));
-}
+// Beside names and durations, a line fits into 80 columns.
+constexpr int kTimelineWidth = 40;
 
 absl::StatusOr<std::string> ReadText(const std::string& file) {
   std::stringstream text;
@@ -108,32 +68,27 @@ absl::StatusOr<json> ReadInput(const std::string& input, const std::string& inpu
   }
 }
 
-// All elements of `field`, page by page, at most `limit` of them.
-absl::StatusOr<json> ListAll(Session& session, const std::string& path, const std::string& query, const char* field,
-                             size_t limit) {
-  json all = json::array();
-  std::string page_token;
-  do {
-    ASSIGN_OR_RETURN(json page, session.Request("GET",
-                                                absl::StrCat(path, "?pageSize=", kPageSize, query,
-                                                             "&pageToken=", EscapeQuery(page_token)),
-                                                nullptr));
-    for (json& element : page[field]) {
-      if (all.size() == limit) {
-        return all;
-      }
-      all.push_back(std::move(element));
-    }
-    page_token = page.value("nextPageToken", "");
-  } while (!page_token.empty());
-  return all;
-}
-
 std::string ShortState(const json& run) {
   return absl::AsciiStrToLower(absl::StripPrefix(run.value("state", ""), "RUN_STATE_"));
 }
 
 std::string RunPath(const std::string& run) { return absl::StrCat("/v1/runs/", gateway::EscapePath(LastSegment(run))); }
+
+// The durable events of a run that are in the log now.
+absl::StatusOr<std::vector<json>> AllEvents(Session& session, const std::string& run) {
+  std::vector<json> events;
+  json page;
+  do {
+    ASSIGN_OR_RETURN(page, session.Request("GET",
+                                           absl::StrCat(RunPath(run), "/events?pageSize=", kPageSize,
+                                                        "&after=", events.size()),  // Numbered without gaps.
+                                           nullptr));
+    for (json& event : page["events"]) {
+      events.push_back(std::move(event));
+    }
+  } while (page.value("more", false) && !page["events"].empty());
+  return events;
+}
 
 std::string FullRunName(const Session& session, const std::string& run) {
   return absl::StrCat(session.user(), "/runs/", LastSegment(run));
@@ -200,14 +155,7 @@ absl::Status Login(const RemoteContext& context, const LoginOptions& options) {
     std::cerr << "Login: " << std::flush;
     std::getline(std::cin, login);
   }
-  Secret password;
-  if (options.password_stdin) {
-    std::string line;
-    std::getline(std::cin, line);
-    password = Secret(std::move(line));
-  } else {
-    ASSIGN_OR_RETURN(password, AskPassword());
-  }
+  ASSIGN_OR_RETURN(const Secret password, ReadPassword("Password: ", options.password_stdin));
   if (options.create_account) {
     RETURN_IF_ERROR(Session::Register(*client, login, password));
   }
@@ -254,6 +202,13 @@ absl::Status ShowRun(const RemoteContext& context, const std::string& run) {
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
   ASSIGN_OR_RETURN(const json found, signed_in.session->Request("GET", RunPath(run), nullptr));
   PrintRun(*context.console, found);
+  if (context.console->json()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::vector<json> events, AllEvents(*signed_in.session, run));
+  for (const std::string& line : DrawTimeline(found, events, kTimelineWidth)) {
+    context.console->Line(absl::StrCat("  ", line));
+  }
   return absl::OkStatus();
 }
 

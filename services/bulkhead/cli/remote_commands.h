@@ -8,11 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/bulkhead/cli/console.h"
-#include "services/bulkhead/cli/credentials.h"
-#include "services/bulkhead/cli/interrupt.h"
-#include "services/bulkhead/cli/session.h"
-#include "services/gateway/client/gateway_client.h"
+#include "nlohmann/json_fwd.hpp"
+#include "services/bulkhead/cli/remote.h"
 
 namespace bulkhead::cli {
 
@@ -29,13 +26,6 @@ struct RunOptions {
   std::string request_id;  // "" makes none.
   double timeout_seconds = 0;
   bool detach = false;  // Don't wait for the end.
-};
-
-struct RemoteContext {
-  Console* console;
-  const Interrupt* interrupt;
-  const CredentialsFile* credentials;
-  std::string server;  // "http://127.0.0.1:8080"
 };
 
 // Each command prints its result and returns how it went; a run that ended without success is FAILED_PRECONDITION

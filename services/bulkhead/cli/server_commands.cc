@@ -53,6 +53,11 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   console.Line(
       absl::StrCat("Bulkhead listens on ", platform->url(), ", with its data in ", config.values().data_dir()));
   console.Json({{"url", platform->url()}, {"dataDir", config.values().data_dir()}});
+  console.Note(options.admin_login.empty()
+                   ? "Who registers becomes a member; with --admin LOGIN, who registers as LOGIN becomes administrator."
+                   : absl::StrCat("Who registers as ", options.admin_login,
+                                  " becomes administrator. Do it before others can: bulkhead login --register --login ",
+                                  options.admin_login, " --server ", platform->url()));
   interrupt.Wait();
   console.Note("Shutting down...");
   const absl::Status ended = platform->Shutdown(kShutdownLimit);

@@ -13,18 +13,18 @@
 namespace bulkhead::cli {
 namespace {
 
-Tokens ParseTokens(const nlohmann::json& answer) {
-  return Tokens{.user = answer.value("user", ""),
-                .access = RawToken(answer.value("accessToken", "")),
-                .refresh = RawToken(answer.value("refreshToken", ""))};
-}
-
 absl::Status CannotWrite(const std::string& path) {
   return MakeError(absl::StatusCode::kInternal, absl::StrCat("cannot write ", path),
                    {.domain = "bulkhead.cli", .reason = "OUTPUT_UNWRITABLE", .metadata = {{"path", path}}});
 }
 
 }  // namespace
+
+Tokens Session::ParseTokens(const nlohmann::json& answer) {
+  return Tokens{.user = answer.value("user", ""),
+                .access = RawToken(answer.value("accessToken", "")),
+                .refresh = RawToken(answer.value("refreshToken", ""))};
+}
 
 absl::Status Session::Register(gateway::GatewayClient& client, std::string_view login, const Secret& password) {
   return client.Request("POST", "/v1/users", {{"login", login}, {"password", password.Reveal()}}, RawToken()).status();

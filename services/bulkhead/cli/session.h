@@ -32,6 +32,9 @@ class Session {
   static absl::Status Register(gateway::GatewayClient& client, std::string_view login, const Secret& password);
   static absl::StatusOr<Tokens> SignIn(gateway::GatewayClient& client, std::string_view login, const Secret& password);
 
+  // The JSON of auth.v1.Tokens.
+  static Tokens ParseTokens(const nlohmann::json& answer);
+
   // Format: users/{user}
   const std::string& user() const { return tokens_.user; }
 
