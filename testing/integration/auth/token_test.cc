@@ -16,15 +16,10 @@
 #include "bulkhead/agent/v1/run_service.grpc.pb.h"
 #include "bulkhead/auth/v1/token_service.grpc.pb.h"
 #include "bulkhead/auth/v1/user_service.grpc.pb.h"
-#include "bulkhead/common/v1/options.pb.h"
 #include "bulkhead/notifier/v1/event_service.grpc.pb.h"
 #include "bulkhead/tool/v1/tool_service.grpc.pb.h"
 #include "gmock/gmock.h"
-#include "google/protobuf/descriptor.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/generic/generic_stub.h"
-#include "grpcpp/support/byte_buffer.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/common/crypto/signature.h"
@@ -42,9 +37,6 @@
 namespace bulkhead::testing {
 namespace {
 
-using ::google::protobuf::DescriptorPool;
-using ::google::protobuf::MethodDescriptor;
-using ::google::protobuf::ServiceDescriptor;
 
 using agent::v1::RunService;
 using auth::v1::TokenService;
@@ -153,69 +145,6 @@ TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
   ExpectAllRefuse(*platform, unsigned_token, "TOKEN_UNSIGNED");
   ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", parts[1]), "TOKEN_MALFORMED");
   ExpectAllRefuse(*platform, "", "TOKEN_MISSING");
-}
-
-// Calls `method` with an empty request and no token.
-absl::Status CallAnonymously(Harness& platform, const MethodDescriptor& method) {
-  grpc::GenericStub stub(platform.ChannelTo(method.service()->full_name()));
-  grpc::ClientContext context;
-  AuthorizeWith(context, "");
-  grpc::CompletionQueue queue;
-  const std::string path = absl::StrCat("/", method.service()->full_name(), "/", method.name());
-  grpc::Slice nothing;
-  const grpc::ByteBuffer request(&nothing, 1);
-  std::unique_ptr<grpc::GenericClientAsyncResponseReader> call =
-      stub.PrepareUnaryCall(&context, path, request, &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  int done = 0;
-  call->Finish(&response, &status, &done);
-  void* tag = nullptr;
-  bool ok = false;
-  EXPECT_TRUE(queue.Next(&tag, &ok));  // Ends by the call's deadline at the latest.
-  queue.Shutdown();
-  while (queue.Next(&tag, &ok)) {
-  }
-  return FromGrpcStatus(status);
-}
-
-TEST(TokenTest, EveryMethodDeclaresWhatItNeedsAndRefusesACallWithoutAToken) {
-  Covers({"AU-5", "AU-4"});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().Build());
-  // All but ToolHostService, which tool hosts serve and the platform calls.
-  const std::vector<std::string> services = {
-      "bulkhead.agent.v1.AgentService",    "bulkhead.agent.v1.RunService",
-      "bulkhead.agent.v1.ThreadService",   "bulkhead.auth.v1.AuditService",
-      "bulkhead.auth.v1.RoleService",      "bulkhead.auth.v1.SessionService",
-      "bulkhead.auth.v1.TokenService",     "bulkhead.auth.v1.UserService",
-      "bulkhead.notifier.v1.EventService", "bulkhead.tool.v1.FileService",
-      "bulkhead.tool.v1.ToolService"};
-  int refused = 0;
-  std::vector<std::string> anonymous;
-  for (const std::string& name : services) {
-    const ServiceDescriptor* service = DescriptorPool::generated_pool()->FindServiceByName(name);
-    ASSERT_NE(service, nullptr) << name;
-    for (int i = 0; i < service->method_count(); ++i) {
-      const MethodDescriptor& method = *service->method(i);
-      const bool open = method.options().GetExtension(common::v1::anonymous);
-      EXPECT_NE(open, !method.options().GetExtension(common::v1::requires_).empty())
-          << method.full_name() << " must declare either `requires` or `anonymous`";
-      if (open) {
-        anonymous.push_back(std::string(method.name()));
-        continue;
-      }
-      EXPECT_THAT(CallAnonymously(*platform, method),
-                  HasReason(absl::StatusCode::kUnauthenticated, "TOKEN_MISSING"))
-          << method.full_name();
-      ++refused;
-    }
-  }
-  EXPECT_GE(refused, 45);
-  // Whoever opens another method to everybody has to say so here.
-  EXPECT_THAT(anonymous, ::testing::UnorderedElementsAre(
-                             "CreateUser", "SignIn", "RefreshSession", "BeginProviderSignIn",
-                             "CompleteProviderSignIn", "GetKeySet", "IssueServiceToken"));
 }
 
 TEST(TokenTest, RotationRefusesNoValidTokenAndARevokedKeyIsRefusedEverywhere) {
