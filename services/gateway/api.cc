@@ -417,6 +417,7 @@ Awaitable<absl::Status> Api::ServeReady(Asked asked) {
       {"agent", "bulkhead.agent.v1.RunService/ListRuns"},
       {"tool", "bulkhead.tool.v1.FileService/ListFiles"},
       {"notifier", "bulkhead.notifier.v1.EventService/ListEvents"}};
+  asked.call.token = nullptr;  // Also when the request brought one.
   bool ready = true;
   std::string services;
   for (const auto& [service, method] : kProbes) {

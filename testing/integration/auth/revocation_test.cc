@@ -412,7 +412,7 @@ TEST_F(RevocationTest, ChangedPasswordEndsTheWorkOfTheOtherSessions) {
 
   auth::v1::ChangePasswordRequest request;
   request.set_current_password(ada.password());
-  request.set_new_password("another correct horse battery");
+  request.set_new_password("herons count the tide twice");
   ASSERT_OK(Call<UserService>(ada, &UserService::Stub::ChangePassword, request));
   ExpectRevoked(ada, others, "session", "PASSWORD_CHANGED");
   ASSERT_OK(ada.Decide(approval, true));
