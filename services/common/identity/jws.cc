@@ -1,5 +1,6 @@
 #include "services/common/identity/jws.h"
 
+#include <array>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -13,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/types/span.h"
 #include "services/common/identity/base64url.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -22,6 +23,8 @@ namespace bulkhead {
 namespace {
 
 using crypto::Algorithm;
+
+constexpr size_t kMaxSignatureBytes = 1026;  // Of an RSA key of 8192 bits, and a multiple of 3.
 
 absl::Status Refuse(std::string_view reason, std::string_view message,
                     std::map<std::string, std::string> metadata = {}) {
@@ -100,7 +103,7 @@ absl::StatusOr<Algorithm> ReadAlgorithm(const StrictJson& header, const JwsPolic
 
 absl::Status CheckType(const StrictJson& header, const JwsPolicy& policy) {
   ASSIGN_OR_RETURN(std::string_view type, OptionalParameter(header, "typ"));
-  if (type.empty() && policy.type_may_be_absent) {
+  if (type == policy.type || (type.empty() && policy.type_may_be_absent)) {
     return absl::OkStatus();
   }
   constexpr std::string_view kPrefix = "application/";
@@ -173,11 +176,14 @@ absl::Status Jws::CheckSignature(const crypto::VerifyingKey& key) const {
   if (algorithm_ != key.algorithm()) {
     return Refuse("TOKEN_ALGORITHM_REFUSED", "The token's algorithm is not that of its key.");
   }
-  const std::optional<std::string> signature = DecodeBase64Url(signature_);
-  if (!signature.has_value()) {
+  std::array<char, kMaxSignatureBytes> buffer;
+  const bool fits = signature_.size() <= kMaxSignatureBytes / 3 * 4;
+  const std::optional<size_t> size =
+      fits ? DecodeBase64Url(signature_, absl::MakeSpan(buffer.data(), buffer.size())) : std::optional<size_t>(0);
+  if (!size.has_value()) {
     return EncodingInvalid();
   }
-  if (!key.Verify(signed_part_, *signature)) {
+  if (!fits || !key.Verify(signed_part_, std::string_view(buffer.data(), *size))) {
     return Refuse("TOKEN_SIGNATURE_INVALID", "The token's signature is wrong.");
   }
   return absl::OkStatus();

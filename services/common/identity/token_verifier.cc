@@ -57,20 +57,22 @@ struct Members {
   const JsonValue* permissions = nullptr;
 };
 
-// The first eight bytes of a name, which no two claims share.
-constexpr uint64_t Tag(std::string_view name) {
-  uint64_t tag = 0;
-  for (size_t i = 0; i < name.size() && i < sizeof(tag); ++i) {
-    tag = tag << 8 | static_cast<uint8_t>(name[i]);
-  }
-  return tag;
+// A name of three bytes as a number: most claims have one.
+constexpr uint32_t Tag(std::string_view name) {
+  const auto byte = [name](size_t i) { return uint32_t{static_cast<uint8_t>(name[i])}; };
+  return byte(0) << 16 | byte(1) << 8 | byte(2);
 }
 
 Members FindMembers(const JsonValue& claims) {
   Members members;
   for (const JsonValue& claim : claims) {
     const std::string_view name = claim.name();
-    if (name.size() > sizeof(uint64_t)) {
+    if (name.size() != 3) {
+      if (name == "roles") {
+        members.roles = &claim;
+      } else if (name == "perms") {
+        members.permissions = &claim;
+      }
       continue;
     }
     switch (Tag(name)) {
@@ -103,12 +105,6 @@ Members FindMembers(const JsonValue& claims) {
         break;
       case Tag("act"):
         members.actor = &claim;
-        break;
-      case Tag("roles"):
-        members.roles = &claim;
-        break;
-      case Tag("perms"):
-        members.permissions = &claim;
         break;
       default:
         break;  // RFC 7519 section 4: claims that are not understood are ignored.
