@@ -122,10 +122,9 @@ Awaitable<absl::StatusOr<std::string>> ProviderClient::State::Get(std::string ur
 
 Awaitable<absl::Status> ProviderClient::State::FetchMetadata() {
   absl::StatusOr<std::string> body = co_await Get(MetadataUrl(provider.issuer));
-  absl::StatusOr<ProviderMetadata> read = body.status();
-  if (body.ok()) {
-    read = ParseProviderMetadata(*body, provider.issuer, provider.allow_insecure_http);
-  }
+  absl::StatusOr<ProviderMetadata> read =
+      body.ok() ? ParseProviderMetadata(*body, provider.issuer, provider.allow_insecure_http)
+                : absl::StatusOr<ProviderMetadata>(body.status());
   absl::MutexLock lock(mutex);
   if (!read.ok()) {
     failure = read.status();
