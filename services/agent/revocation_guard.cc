@@ -26,8 +26,9 @@ Awaitable<absl::Status> RevocationGuard::Start() {
       executor->Spawn(OnRevoked(std::move(guard), revocation));
     }
   });
-  for (const rpc::Revocation& revocation : dependencies_.revocations->Known()) {
-    CO_RETURN_IF_ERROR(co_await EndRunsUnder(revocation));
+  CO_ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, dependencies_.store->UnfinishedAcrossUsers());
+  for (const RunRecord& run : unfinished) {
+    CO_RETURN_IF_ERROR(co_await EndIfRevoked(run));
   }
   co_return absl::OkStatus();
 }
@@ -64,15 +65,12 @@ Awaitable<absl::Status> RevocationGuard::End(const RunRecord& run, const rpc::Re
   co_return reason == "RUN_ENDED" || reason == "RUN_NOT_FOUND" ? absl::OkStatus() : cancelled.status();
 }
 
-Awaitable<void> RevocationGuard::EndIfRevoked(const RunRecord& created) {
-  const rpc::Revocation revocation = dependencies_.revocations->Find(ClaimsOf(created));
+Awaitable<absl::Status> RevocationGuard::EndIfRevoked(const RunRecord& run) {
+  const rpc::Revocation revocation = dependencies_.revocations->Find(ClaimsOf(run));
   if (revocation.session.empty() && revocation.key.empty()) {
-    co_return;
+    co_return absl::OkStatus();
   }
-  const absl::Status status = co_await End(created, revocation);
-  if (!status.ok()) {
-    ABSL_LOG(ERROR) << "run " << created.id << " of a revoked session could not be cancelled: " << status;
-  }
+  co_return co_await End(run, revocation);
 }
 
 TokenClaims RevocationGuard::ClaimsOf(const RunRecord& run) const {

@@ -38,8 +38,8 @@ class RevocationGuard : public std::enable_shared_from_this<RevocationGuard> {
   // Ends what was revoked while nobody was here, and from now on what is. Before the engine takes runs up: what may not go on is not begun again. Once.
   Awaitable<absl::Status> Start();
 
-  // Ends a run that was created while its token was being revoked.
-  Awaitable<void> EndIfRevoked(const RunRecord& created);
+  // For a run that was created while its token was being revoked.
+  Awaitable<absl::Status> EndIfRevoked(const RunRecord& run);
 
   // Blocks until nothing is under way, and begins nothing more. Not on a thread of the executor.
   void Close();

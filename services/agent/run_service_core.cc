@@ -70,7 +70,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
   if (created.state == RunState::kPending) {
     dependencies_.engine->Submit(created);
     if (dependencies_.guard != nullptr) {
-      co_await dependencies_.guard->EndIfRevoked(created);
+      CO_RETURN_IF_ERROR(co_await dependencies_.guard->EndIfRevoked(created));
     }
   }
   co_return created;

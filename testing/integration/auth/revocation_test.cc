@@ -149,6 +149,11 @@ void ExpectRevoked(User& user, const std::string& run, std::string_view by, std:
   EXPECT_EQ(events.back().agent_cancelled().reason(), reason);
 }
 
+// The run that asks.
+std::string RunOf(const agent::v1::Approval& approval) {
+  return approval.name().substr(0, approval.name().find("/approvals/"));
+}
+
 // Asks whether to call "count", and does.
 agent::AgentFactory AskingAgent() {
   return ScriptedAgent("asking",
@@ -174,6 +179,20 @@ class RevocationTest : public ::testing::Test {
     absl::StatusOr<std::unique_ptr<Harness>> platform = builder.Build();
     EXPECT_OK(platform);
     return platform.ok() ? *std::move(platform) : nullptr;
+  }
+
+  // A run in the middle of its first tool call, which is held for as long as nobody stops or resumes it.
+  absl::StatusOr<std::string> StartHeldRun(User& user) {
+    const std::shared_ptr<Hold> hold = tool_->HoldCall();
+    ASSIGN_OR_RETURN(const std::string run, user.StartRun("chain", input_));
+    RETURN_IF_ERROR(hold->Wait());
+    return run;
+  }
+
+  // A run that waits for the answer to its question.
+  static absl::StatusOr<agent::v1::Approval> StartAskingRun(User& user) {
+    ASSIGN_OR_RETURN(const std::string run, user.StartRun("asking", nlohmann::json::object()));
+    return user.WaitForApproval(run);
   }
 
   const std::shared_ptr<HoldingTool> tool_ = std::make_shared<HoldingTool>("count");
@@ -284,8 +303,8 @@ TEST_F(RevocationTest, PendingApprovalCannotBeResolvedAnyMore) {
   const std::unique_ptr<Harness> platform = Build();
   ASSERT_NE(platform, nullptr);
   User& ada = platform->As("ada");
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, ada.WaitForApproval(run));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, StartAskingRun(ada));
+  const std::string run = RunOf(approval);
   const std::string session = ada.session();
   ASSERT_OK(ada.SignIn());
 
@@ -306,9 +325,7 @@ TEST_F(RevocationTest, QueuedRunNeverStarts) {
   });
   ASSERT_NE(platform, nullptr);
   User& ada = platform->As("ada");
-  std::shared_ptr<Hold> hold = tool_->HoldCall();
-  ASSERT_OK_AND_ASSIGN(const std::string running, ada.StartRun("chain", input_));
-  ASSERT_OK(hold->Wait());
+  ASSERT_OK_AND_ASSIGN(const std::string running, StartHeldRun(ada));
   ASSERT_OK_AND_ASSIGN(const std::string queued, ada.StartRun("chain", input_));
   const std::string session = ada.session();
   ASSERT_OK(ada.SignIn());
@@ -352,13 +369,11 @@ TEST_F(RevocationTest, DisabledUserLosesAllOfIt) {
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
-  std::shared_ptr<Hold> hold = tool_->HoldCall();
-  ASSERT_OK_AND_ASSIGN(const std::string running, ada.StartRun("chain", input_));
-  ASSERT_OK(hold->Wait());
-  ASSERT_OK_AND_ASSIGN(const std::string asking, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, ada.WaitForApproval(asking));
-  ASSERT_OK_AND_ASSIGN(const std::string bobs, bob.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval bobs_approval, bob.WaitForApproval(bobs));
+  ASSERT_OK_AND_ASSIGN(const std::string running, StartHeldRun(ada));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, StartAskingRun(ada));
+  const std::string asking = RunOf(approval);
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval bobs_approval, StartAskingRun(bob));
+  const std::string bobs = RunOf(bobs_approval);
 
   const absl::Time disabled_at = RealNow();
   ASSERT_OK(SetDisabled(*platform, ada, true));
@@ -386,9 +401,7 @@ TEST_F(RevocationTest, DeletedUserLosesAllOfIt) {
   platform->AsAdmin();
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
-  std::shared_ptr<Hold> hold = tool_->HoldCall();
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", input_));
-  ASSERT_OK(hold->Wait());
+  ASSERT_OK_AND_ASSIGN(const std::string run, StartHeldRun(ada));
   ASSERT_OK(socket->Subscribe(run));
 
   auth::v1::DeleteUserRequest request;
@@ -404,11 +417,11 @@ TEST_F(RevocationTest, ChangedPasswordEndsTheWorkOfTheOtherSessions) {
   const std::unique_ptr<Harness> platform = Build();
   ASSERT_NE(platform, nullptr);
   User& ada = platform->As("ada");
-  ASSERT_OK_AND_ASSIGN(const std::string others, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK(ada.WaitForApproval(others));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval question_of_others, StartAskingRun(ada));
+  const std::string others = RunOf(question_of_others);
   ASSERT_OK(ada.SignIn());
-  ASSERT_OK_AND_ASSIGN(const std::string own, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, ada.WaitForApproval(own));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval approval, StartAskingRun(ada));
+  const std::string own = RunOf(approval);
 
   auth::v1::ChangePasswordRequest request;
   request.set_current_password(ada.password());
@@ -425,8 +438,8 @@ TEST_F(RevocationTest, ReusedRefreshTokenEndsTheWorkOfItsSession) {
   const std::unique_ptr<Harness> platform = Build();
   ASSERT_NE(platform, nullptr);
   User& ada = platform->As("ada");
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK(ada.WaitForApproval(run));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval question_of_run, StartAskingRun(ada));
+  const std::string run = RunOf(question_of_run);
   auth::v1::RefreshSessionRequest stolen;
   stolen.set_refresh_token(ada.refresh_token());
   ASSERT_OK(ada.Refresh());
@@ -445,9 +458,7 @@ TEST_F(RevocationTest, TokensOfACompromisedKeyAreRefusedEverywhereAtOnce) {
   User& bob = platform->As("bob");
   const std::string compromised = KeyIdOf(ada.token());
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
-  std::shared_ptr<Hold> hold = tool_->HoldCall();
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", input_));
-  ASSERT_OK(hold->Wait());
+  ASSERT_OK_AND_ASSIGN(const std::string run, StartHeldRun(ada));
 
   const absl::Time revoked_at = RealNow();
   ASSERT_OK(ReplaceKey(*platform, compromised));
@@ -481,10 +492,10 @@ TEST_F(RevocationTest, RunRevokedWhileItsServiceWasGoingDownIsNotResumed) {
   ASSERT_NE(platform, nullptr);
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK(ada.WaitForApproval(run));
-  ASSERT_OK_AND_ASSIGN(const std::string bobs, bob.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval bobs_approval, bob.WaitForApproval(bobs));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval question_of_run, StartAskingRun(ada));
+  const std::string run = RunOf(question_of_run);
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval bobs_approval, StartAskingRun(bob));
+  const std::string bobs = RunOf(bobs_approval);
   // From here on the agent service can write nothing down, as if it had died before it heard of the revocation.
   storage_dead = true;
   const std::string session = ada.session();
@@ -521,8 +532,8 @@ TEST_F(RevocationTest, WhatWasMissedWhileAuthWasAwayIsCaughtUpWith) {
   }
   ASSERT_OK(ada.Refresh());
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
-  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("asking", nlohmann::json::object()));
-  ASSERT_OK(ada.WaitForApproval(run));
+  ASSERT_OK_AND_ASSIGN(const agent::v1::Approval question_of_run, StartAskingRun(ada));
+  const std::string run = RunOf(question_of_run);
   const std::string session = ada.session();
   const RawToken token = ada.token().Copy();
   ASSERT_OK(ada.SignIn());
