@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
 #include "services/auth/logins.h"
@@ -81,7 +82,8 @@ Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
                                                                  : registration.display_name,
                .roles = {kMemberRole},
                .disabled = false,
-               .created_at = dependencies_.clock->Now()},
+               // As it is stored, so that it is answered the same now and later.
+               .created_at = absl::FromUnixMicros(absl::ToUnixMicros(dependencies_.clock->Now()))},
       .password_hash = "",
       .request_id = registration.request_id};
   if (!options_.admin_login.empty() && registration.login == options_.admin_login) {

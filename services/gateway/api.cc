@@ -247,7 +247,7 @@ Awaitable<absl::StatusOr<std::string>> Api::ReadJson(HttpExchange& exchange) {
 Awaitable<absl::Status> Api::ServeRpc(Asked asked) {
   const HttpRequest& http = asked.exchange.request();
   std::string body;
-  if (http.method == "POST") {
+  if (http.method == "POST" || http.method == "PATCH") {
     CO_ASSIGN_OR_RETURN(body, co_await ReadJson(asked.exchange));
   }
   CO_ASSIGN_OR_RETURN(

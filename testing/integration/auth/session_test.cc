@@ -192,6 +192,22 @@ TEST(SessionTest, GuessingIsSlowedDownAndTellsNothingAboutLogins) {
   EXPECT_THAT(Decisions(*platform, "ada"), Contains("session.sign_in CREDENTIALS_INVALID"));
 }
 
+TEST(SessionTest, ARestartForgetsNoFailedAttempt) {
+  Covers({"AU-7"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  absl::Status last;
+  for (int i = 0; i < 100 && ReasonOf(last) != "SIGN_IN_THROTTLED"; ++i) {
+    last = SignInAs(*platform, "ada", "a wrong password");
+  }
+  ASSERT_THAT(last, HasReason(absl::StatusCode::kResourceExhausted, "SIGN_IN_THROTTLED"));
+
+  ASSERT_OK(platform->Restart());
+  const std::string password = platform->As("ada").password();
+  EXPECT_THAT(SignInAs(*platform, "ada", password), HasReason("SIGN_IN_THROTTLED"));
+  platform->Advance(ErrorInfoOf(last)->retry_after.value_or(absl::ZeroDuration()));
+  EXPECT_OK(SignInAs(*platform, "ada", password));
+}
+
 TEST(SessionTest, AddressThatGuessesIsSlowedDownWhateverLoginItTries) {
   Covers({"AU-7"});
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
