@@ -29,6 +29,7 @@
 #include "services/auth/token_exchange.h"
 #include "services/auth/token_issuer.h"
 #include "services/common/identity/permission.h"
+#include "services/common/rpc/revoked_tokens.h"
 #include "services/common/status/macros.h"
 #include "services/common/storage/database.h"
 
@@ -94,7 +95,7 @@ struct AuthServer::State {
   std::unique_ptr<AuditLog> audit;
   std::unique_ptr<KeyStore> keys;
   std::unique_ptr<KeyRotation> rotation;
-  std::unique_ptr<TokenVerifier> verifier;
+  std::shared_ptr<const TokenVerifier> verifier;
   std::unique_ptr<TokenIssuer> issuer;
   std::unique_ptr<PasswordHasher> hasher;
   std::unique_ptr<SignInThrottle> throttle;
@@ -144,6 +145,7 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                            .leeway = options.token_leeway,
                                                            .cache_entries = options.verified_token_cache},
                                                           state->keys.get(), clock));
+  rpc::ForgetRevokedTokens(revocations->set(), state->verifier);
   state->issuer = std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(),
                                                 clock, ids);
   state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);

@@ -8,7 +8,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -24,6 +23,7 @@
 #include "services/common/rpc/remote_key_source.h"
 #include "services/common/rpc/revocation_feed.h"
 #include "services/common/rpc/revocation_set.h"
+#include "services/common/rpc/revoked_tokens.h"
 #include "services/common/rpc/server.h"
 #include "services/common/runtime/block_on.h"
 #include "services/common/status/error.h"
@@ -109,18 +109,6 @@ struct Verification {
   std::unique_ptr<rpc::RevocationFeed> revocations;
 };
 
-// Lets the verifier forget what it remembers of tokens that are revoked.
-void Forget(const TokenVerifier& verifier, const rpc::Revocation& revocation) {
-  if (!revocation.key.empty()) {
-    verifier.ForgetKey(revocation.key);
-    return;
-  }
-  const std::vector<std::string_view> parts = absl::StrSplit(revocation.session, '/');
-  if (parts.size() == 4) {
-    verifier.ForgetSession(parts[1], parts[3]);
-  }
-}
-
 }  // namespace
 
 struct Platform::State {
@@ -167,8 +155,7 @@ struct Platform::State {
     verification.revocations =
         rpc::RevocationFeed::Create({.service = service, .secret = service_secrets[service].Copy()},
                                     ConnectTo(*auth_host), clock, real_clock, executor.get());
-    verification.revocations->set().Subscribe(
-        [verifier = verification.verifier](const rpc::Revocation& revocation) { Forget(*verifier, revocation); });
+    rpc::ForgetRevokedTokens(verification.revocations->set(), verification.verifier);
     return verification;
   }
 

@@ -1,20 +1,23 @@
 #include "services/common/rpc/remote_key_source.h"
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_log.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "bulkhead/auth/v1/token_service.grpc.pb.h"
 #include "bulkhead/auth/v1/token_service.pb.h"
 #include "grpcpp/channel.h"
+#include "services/common/identity/base64url.h"
 #include "services/common/rpc/client.h"
 #include "services/common/rpc/single_flight.h"
 #include "services/common/status/error.h"
@@ -25,20 +28,21 @@ namespace {
 
 struct RemoteKey {
   std::shared_ptr<const crypto::VerifyingKey> key;
+  std::string parameters;  // Its curve and its public parameters as they came: a key that stays is not made anew.
   absl::Time expires_at = absl::InfiniteFuture();
 };
 
 using KeyMap = std::map<std::string, RemoteKey, std::less<>>;
 
 absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> ParseJwk(const auth::v1::Jwk& jwk) {
-  std::string x;
-  std::string y;
-  if (absl::WebSafeBase64Unescape(jwk.x(), &x) && absl::WebSafeBase64Unescape(jwk.y(), &y)) {
+  const std::optional<std::string> x = DecodeBase64Url(jwk.x());
+  const std::optional<std::string> y = DecodeBase64Url(jwk.y());
+  if (x.has_value() && y.has_value()) {
     if (jwk.kty() == "OKP" && jwk.crv() == "Ed25519") {
-      return crypto::VerifyingKey::FromEd25519(x);
+      return crypto::VerifyingKey::FromEd25519(*x);
     }
     if (jwk.kty() == "EC" && jwk.crv() == "P-256") {
-      return crypto::VerifyingKey::FromP256(x, y);
+      return crypto::VerifyingKey::FromP256(*x, *y);
     }
   }
   return MakeError(absl::StatusCode::kInvalidArgument,
@@ -46,10 +50,15 @@ absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> ParseJwk(const auth:
                    {.domain = "bulkhead.rpc", .reason = "JWK_UNUSABLE", .metadata = {{"kid", jwk.kid()}}});
 }
 
-KeyMap ParseKeySet(const auth::v1::KeySet& set) {
+// `before`: what is known already. What verifiers remember hangs on the objects that are kept.
+KeyMap ReadKeySet(const auth::v1::KeySet& set, const KeyMap& before) {
   KeyMap keys;
   for (const auth::v1::Jwk& jwk : set.keys()) {
-    absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> key = ParseJwk(jwk);
+    std::string parameters = absl::StrCat(jwk.kty(), " ", jwk.crv(), " ", jwk.x(), " ", jwk.y());
+    const auto known = before.find(jwk.kid());
+    const bool stays = known != before.end() && known->second.parameters == parameters;
+    absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>> key =
+        stays ? absl::StatusOr<std::shared_ptr<const crypto::VerifyingKey>>(known->second.key) : ParseJwk(jwk);
     if (!key.ok()) {
       ABSL_LOG(WARNING) << "Ignoring a key of the auth service: " << key.status();
       continue;
@@ -58,7 +67,7 @@ KeyMap ParseKeySet(const auth::v1::KeySet& set) {
     if (jwk.has_expire_time()) {
       expires_at = absl::FromUnixSeconds(jwk.expire_time().seconds()) + absl::Nanoseconds(jwk.expire_time().nanos());
     }
-    keys.insert_or_assign(jwk.kid(), RemoteKey{*std::move(key), expires_at});
+    keys.insert_or_assign(jwk.kid(), RemoteKey{*std::move(key), std::move(parameters), expires_at});
   }
   return keys;
 }
@@ -73,6 +82,13 @@ struct RemoteKeySource::State : std::enable_shared_from_this<State> {
   Awaitable<absl::Status> Fetch();
   Awaitable<absl::Status> Refresh();
   Awaitable<absl::Status> RefreshForUnknownKey();
+  std::vector<std::string> KeyIds() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::vector<std::string> ids;
+    for (const auto& [id, key] : keys) {
+      ids.push_back(id);
+    }
+    return ids;
+  }
   // Refreshes by time until `stop`.
   static Awaitable<void> KeepFresh(std::shared_ptr<State> self, absl::Status last);
 
@@ -85,10 +101,15 @@ struct RemoteKeySource::State : std::enable_shared_from_this<State> {
 
   absl::Mutex mutex;
   KeyMap keys ABSL_GUARDED_BY(mutex);
+  int64_t fetches ABSL_GUARDED_BY(mutex) = 0;  // That have begun.
   absl::Time in_vain_until ABSL_GUARDED_BY(mutex) = absl::InfinitePast();
 };
 
 Awaitable<absl::Status> RemoteKeySource::State::Fetch() {
+  {
+    absl::MutexLock lock(mutex);
+    ++fetches;
+  }
   const auth::v1::GetKeySetRequest request;
   CO_ASSIGN_OR_RETURN(auth::v1::KeySet set,
                       co_await CallUnary<auth::v1::KeySet>(
@@ -97,9 +118,8 @@ Awaitable<absl::Status> RemoteKeySource::State::Fetch() {
                           [this](auto* context, auto* request, auto* response, auto done) {
                             stub->async()->GetKeySet(context, request, response, std::move(done));
                           }));
-  KeyMap fetched = ParseKeySet(set);
   absl::MutexLock lock(mutex);
-  keys = std::move(fetched);
+  keys = ReadKeySet(set, keys);
   co_return absl::OkStatus();
 }
 
@@ -110,22 +130,27 @@ Awaitable<absl::Status> RemoteKeySource::State::Refresh() {
 Awaitable<absl::Status> RemoteKeySource::State::RefreshForUnknownKey() {
   std::shared_ptr<State> self = shared_from_this();
   std::vector<std::string> before;
+  int64_t fetches_before = 0;
   {
     absl::MutexLock lock(mutex);
     if (clock->Now() < in_vain_until) {
       co_return absl::OkStatus();
     }
-    for (const auto& [id, key] : keys) {
-      before.push_back(id);
-    }
+    before = KeyIds();
+    fetches_before = fetches;
   }
   absl::Status status = co_await Refresh();
-  absl::MutexLock lock(mutex);
-  bool same = keys.size() == before.size();
-  for (const std::string& id : before) {
-    same = same && keys.contains(id);
+  bool again = false;
+  {
+    // A fetch that had begun before was perhaps answered before the key was made: that it brought nothing says nothing.
+    absl::MutexLock lock(mutex);
+    again = fetches == fetches_before && KeyIds() == before;
   }
-  if (same) {
+  if (again) {
+    status = co_await Refresh();
+  }
+  absl::MutexLock lock(mutex);
+  if (KeyIds() == before) {
     in_vain_until = clock->Now() + options.unknown_key_pause;
   }
   co_return status;
