@@ -135,6 +135,12 @@ class RunContext {
   // Waits, durably, until the run's user has decided or the request has expired.
   virtual Awaitable<absl::StatusOr<ApprovalDecision>> RequestApproval(ApprovalRequest request) = 0;
 
+  // Starts another agent ("analyst") as this run's user, and waits for its answer. It is a run of its own, with a journal
+  // and events; it needs no turn, and does not outlive this run: when this one, or its branch, ends first, it is
+  // cancelled. Its error comes back with its own reason; RESOURCE_EXHAUSTED `CHILD_RUNS_TOO_DEEP` when a child's child's
+  // ... child asks.
+  virtual Awaitable<absl::StatusOr<Answer>> RunAgent(std::string agent, nlohmann::json input) = 0;
+
   // Runs `fn` for each item, at most max_parallel at once, and gives the results in the items'
   // order; the first error in that order if there is one, after all have ended. `fn` is `(const
   // Item&)` or `(RunContext& branch, const Item&)` -> Awaitable<absl::StatusOr<T>>. The first form
@@ -258,6 +264,7 @@ template <typename T, typename Items, typename Fn>
 Awaitable<std::vector<absl::StatusOr<T>>> RunContext::Settle(RunContext& run, const Items& items, Fn fn,
                                                              int max_parallel) {
   using Item = std::decay_t<decltype(*std::begin(items))>;
+  static_assert(std::is_lvalue_reference_v<decltype(*std::begin(items))>, "branches refer to their items");
   std::vector<absl::StatusOr<T>> results;
   std::vector<Branch> branches;
   for (const Item& item : items) {
@@ -283,6 +290,7 @@ template <typename T, typename Items, typename Fn>
 Awaitable<absl::StatusOr<T>> RunContext::Decide(RunContext& run, Contest contest, const Items& items, Fn fn,
                                                 int max_parallel) {
   using Item = std::decay_t<decltype(*std::begin(items))>;
+  static_assert(std::is_lvalue_reference_v<decltype(*std::begin(items))>, "branches refer to their items");
   std::vector<absl::StatusOr<T>> results;
   std::vector<Contender> contenders;
   for (const Item& item : items) {

@@ -19,6 +19,7 @@
 #include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
+#include "services/agent/run_retention.h"
 #include "services/agent/run_schema.h"
 #include "services/agent/run_service_core.h"
 #include "services/agent/run_store.h"
@@ -208,7 +209,11 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     if (!request.agent().empty()) {
       ASSIGN_OR_RETURN(filter.agent, ParseAgentName(request.agent()));
     }
-    const std::string list = absl::StrCat("runs ", user, " ", filter.agent, " ", absl::StrJoin(request.states(), ","));
+    if (!request.parent().empty()) {
+      ASSIGN_OR_RETURN(filter.parent, ParseRunName(request.parent(), user));
+    }
+    const std::string list =
+        absl::StrCat("runs ", user, " ", filter.agent, " ", filter.parent, " ", absl::StrJoin(request.states(), ","));
     ASSIGN_OR_RETURN(int64_t before, Position(list, request.page_token()));
     ASSIGN_OR_RETURN(std::vector<RunRecord> runs, core_->store().For(user).List(filter, before, page_size));
     v1::ListRunsResponse response;
@@ -432,6 +437,7 @@ struct AgentServer::State {
   std::unique_ptr<RunStore> store;
   std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<pipeline::Pipeline> relay;
+  std::unique_ptr<RunRetention> retention;
   std::unique_ptr<RunEngine> engine;
   std::shared_ptr<RevocationGuard> guard;  // Null where nothing can be revoked.
   std::unique_ptr<RunServiceCore> core;
@@ -445,7 +451,8 @@ struct AgentServer::State {
 absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options, Dependencies dependencies) {
   if (options.max_running < 1 || options.max_running_per_user < 1 || options.max_waiting_per_user < 0 ||
       options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
-      options.cancel_grace < absl::ZeroDuration()) {
+      options.cancel_grace < absl::ZeroDuration() || options.unresponsive_after < absl::ZeroDuration() ||
+      options.run_retention < absl::ZeroDuration()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
                      {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
   }
@@ -500,7 +507,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->engine = RunEngine::Create(
       {.limits = {.max_running = options.max_running, .max_running_per_user = options.max_running_per_user},
        .max_steps_per_run = options.max_steps_per_run,
-       .cancel_grace = options.cancel_grace},
+       .cancel_grace = options.cancel_grace,
+       .unresponsive_after = options.unresponsive_after},
       {.execution = {.clock = dependencies.clock,
                      .ids = dependencies.ids,
                      .store = state->store.get(),
@@ -537,6 +545,9 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .exchange = state->exchange.get(),
                                    .sealer = dependencies.sealer,
                                    .guard = state->guard.get()});
+  state->engine->SetChildRuns(state->core.get());
+  state->retention = std::make_unique<RunRetention>(options.run_retention, dependencies.clock, dependencies.executor,
+                                                    state->store.get());
   state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
   state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
                                                             state->definitions.get(), dependencies.clock);
@@ -563,6 +574,7 @@ absl::Status AgentServer::Start() {
   if (state_->guard != nullptr) {
     RETURN_IF_ERROR(BlockOn(*state_->executor, state_->guard->Start()));
   }
+  state_->retention->Start();
   return state_->engine->Start();
 }
 

@@ -38,7 +38,9 @@ class AgentServer {
     int max_steps_per_run = 10'000;
     absl::Duration run_timeout = absl::Hours(1);
     absl::Duration cancel_grace = absl::Seconds(10);
-    bool durable = true;  // See storage::Database::Options.
+    absl::Duration unresponsive_after = absl::Seconds(30);  // See RunEngine::Options.
+    absl::Duration run_retention = absl::ZeroDuration();    // Of ended runs; zero keeps them.
+    bool durable = true;                                    // See storage::Database::Options.
   };
 
   // All pointers outlive the server.

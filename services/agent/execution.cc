@@ -33,6 +33,7 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
       case JournalRecord::Kind::kExecuting:
         entry.executing = true;
         entry.tool = payload.is_object() ? payload.value("tool", "") : "";
+        entry.child = payload.is_object() ? payload.value("child", "") : "";
         break;
       case JournalRecord::Kind::kResult:
         entry.result = std::move(payload);

@@ -40,6 +40,7 @@ struct ExecutionDependencies {
   const RunStore* store = nullptr;
   ToolClient* tools = nullptr;
   EventPublisher* events = nullptr;
+  ChildRuns* children = nullptr;
 };
 
 // Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is
@@ -72,8 +73,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // Whether the run is held back has changed in the store. While it is, no new command begins; what is under way goes
   // on.
   void HoldChanged();
-  // An approval has been decided, or may have been.
-  void WakeApproval();
+  // What a command waits for has come, or may have: the decision of an approval, the end of a child run.
+  void Wake();
   // Begins no new command any more; what is under way goes on.
   void Drain();
   // Lets go of the run as a crash would: nothing more is written, the agent never resumes.
@@ -95,7 +96,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
     bool visited = false;  // The agent has asked for it in this execution.
     std::optional<nlohmann::json> intent;
     bool executing = false;
-    std::string tool;  // Whose call it is, when it is executing.
+    std::string tool;   // Whose call it is, when it is executing.
+    std::string child;  // The id of the run, when it is one that is executing.
     std::optional<nlohmann::json> result;
   };
 
@@ -142,6 +144,13 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const Place& place, Entry* entry, const std::string& tool,
                                                           const nlohmann::json& input, bool repeatable);
   Awaitable<absl::StatusOr<nlohmann::json>> Approve(Place place, ApprovalRequest request);
+  Awaitable<absl::StatusOr<Answer>> RunAgent(Place place, std::string agent, nlohmann::json input);
+  // Starts the child of the command, unless it is known.
+  Awaitable<absl::Status> StartChild(const Place& place, Entry* entry, const std::string& agent, nlohmann::json input);
+  // How the child ended, or why nobody waits for it any more; then it is asked to end.
+  Awaitable<absl::StatusOr<nlohmann::json>> AwaitChild(const Place& place, const std::string& child);
+  // The event that follows `child_started`.
+  std::string ChildEnded(const Entry& entry, absl::Time began, const absl::Status& status) const;
   Awaitable<absl::Status> Sleep(Place place, absl::Duration duration);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
   // any, goes with it.
@@ -185,7 +194,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool hold_changed_ ABSL_GUARDED_BY(mutex_) = false;
   int calls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<std::stop_source> approval_waits_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::stop_source> waits_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::stop_source> hold_waits_ ABSL_GUARDED_BY(mutex_);
   std::function<void(Release)> on_released_ ABSL_GUARDED_BY(mutex_);
 };

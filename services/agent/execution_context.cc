@@ -35,6 +35,10 @@ class Execution::Context final : public RunContext {
     return DoRequestApproval(Next(), std::move(request));
   }
 
+  Awaitable<absl::StatusOr<Answer>> RunAgent(std::string agent, nlohmann::json input) override {
+    return execution_->RunAgent(Next(), std::move(agent), std::move(input));
+  }
+
   Awaitable<bool> Patched(std::string name) override {
     if (auto known = execution_->patches_.find(name); known != execution_->patches_.end()) {
       return Ready(known->second);

@@ -128,6 +128,11 @@ Awaitable<void> Execution::SettleLosers(const std::string& path, size_t winner) 
     entry.visited = true;
     if (entry.executing && !entry.result.has_value()) {
       const absl::Time now = dependencies_.clock->Now();
+      if (!entry.child.empty()) {
+        co_await dependencies_.children->CancelChild(run_.owner, entry.child, std::string(lost.message()));
+        co_await JournalResult(at->first, &entry, EncodeResult(lost), {ChildEnded(entry, now, lost)});
+        continue;
+      }
       co_await JournalResult(
           at->first, &entry, EncodeResult(lost),
           {events_.ToolCompleted(now, entry.step, entry.tool, absl::ZeroDuration(), RunError::Of(lost), {})});

@@ -98,7 +98,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
   std::stop_source decided;
   {
     absl::MutexLock lock(mutex_);
-    approval_waits_.push_back(decided);
+    waits_.push_back(decided);
   }
   if (!entry->intent.has_value()) {
     const absl::Time now = dependencies_.clock->Now();
@@ -142,7 +142,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
       // Woken: by this one's decision, or by another's of the run; then wait on.
       decided = std::stop_source();
       absl::MutexLock lock(mutex_);
-      approval_waits_.push_back(decided);
+      waits_.push_back(decided);
     }
   }
   ledger_.Leave(TimeLedger::kApproval);
@@ -182,11 +182,11 @@ void Execution::HoldChanged() {
   }
 }
 
-void Execution::WakeApproval() {
+void Execution::Wake() {
   std::vector<std::stop_source> waits;
   {
     absl::MutexLock lock(mutex_);
-    waits.swap(approval_waits_);
+    waits.swap(waits_);
   }
   for (std::stop_source& wait : waits) {
     wait.request_stop();

@@ -56,6 +56,19 @@ class ToolClient {
   virtual Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) = 0;
 };
 
+// Runs that runs start. Thread-safe.
+class ChildRuns {
+ public:
+  virtual ~ChildRuns() = default;
+  // The child of `parent` under this request id, which the first call makes. Errors as CreateRun's, and
+  // RESOURCE_EXHAUSTED `CHILD_RUNS_TOO_DEEP`.
+  virtual Awaitable<absl::StatusOr<RunRecord>> StartChild(RunRecord parent, std::shared_ptr<const RawToken> token,
+                                                          std::string agent, nlohmann::json input,
+                                                          std::string request_id) = 0;
+  // Asks it to end, unless it has.
+  virtual Awaitable<void> CancelChild(std::string owner, std::string child, std::string comment) = 0;
+};
+
 // RFC 8693 at the auth service. Thread-safe.
 class TokenExchange {
  public:

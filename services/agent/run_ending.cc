@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/run_events.h"
 #include "services/agent/run_rows.h"
@@ -19,7 +20,7 @@ using storage::Value;
 
 namespace {
 
-// Calls that are executing and have no result: each tool_executing needs its tool_completed before
+// Calls and child runs that are executing and have no result: each tool_executing needs its tool_completed before
 // the terminal event.
 absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, const RunRecord& run,
                                                         const RunEvents& events, const RunError& why, absl::Time now) {
@@ -35,6 +36,11 @@ absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, 
         if (opened.is_object()) {
           tool = opened.value("tool", "");
           since = absl::FromUnixMicros(opened.value("since", Micros(now)));
+        }
+        if (opened.is_object() && opened.contains("child")) {
+          const std::string child = absl::StrCat("users/", run.owner, "/runs/", opened.value("child", ""));
+          closing.push_back(events.ChildEnded(now, static_cast<int>(row.Int(0)), child, now - since, why));
+          return absl::OkStatus();
         }
         closing.push_back(events.ToolCompleted(now, static_cast<int>(row.Int(0)), tool, now - since, why, {}));
         return absl::OkStatus();
@@ -115,8 +121,8 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   if (to == RunState::kSucceeded) {
     out.push_back(events.Completed(ending.time, ending.summary, ending.artifacts, duration, run.timing));
   } else if (to == RunState::kCancelled) {
-    out.push_back(events.Cancelled(ending.time, cancelling.by, cancelling.comment, cancelling.reason, duration,
-                                   run.timing));
+    out.push_back(
+        events.Cancelled(ending.time, cancelling.by, cancelling.comment, cancelling.reason, duration, run.timing));
   } else {
     out.push_back(events.Failed(ending.time, *run.error, duration, run.timing));
   }

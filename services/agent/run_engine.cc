@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "boost/asio/co_spawn.hpp"
 #include "boost/asio/strand.hpp"
 #include "boost/asio/use_awaitable.hpp"
+#include "services/agent/watchdog.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/common/time/real_time.h"
@@ -46,6 +49,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     RunRecord run;
     Clock::TimerId deadline_timer = 0;
     Clock::TimerId grace_timer = 0;  // Also that of a run that rests.
+    absl::Time cut_off = absl::InfiniteFuture();  // When the grace is over.
     // Null while it waits, and while it is taken up.
     std::shared_ptr<Execution> execution;
     // Asked for while it was taken up.
@@ -111,7 +115,6 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         return;
       }
       active[id].run = run;
-      queue.Enqueue({.user = run.owner, .run = id});
     }
     const Clock::TimerId timer = CallAt(run.deadline, [id](State& state) { state.OnDeadline(id); });
     {
@@ -120,7 +123,25 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         found->second.deadline_timer = timer;
       }
     }
-    Pump();
+    Enqueue(run);
+  }
+
+  // Lets it have its turn. A child run needs none: it uses the place of its parent, which waits for it.
+  void Enqueue(const RunRecord& run) {
+    {
+      absl::MutexLock lock(mutex);
+      if (closed || !active.contains(run.id)) {
+        return;
+      }
+      if (run.parent.empty()) {
+        queue.Enqueue({.user = run.owner, .run = run.id});
+      }
+    }
+    if (run.parent.empty()) {
+      Pump();
+    } else {
+      Spawn(Execute(shared_from_this(), run));
+    }
   }
 
   // Starts what may start.
@@ -143,54 +164,77 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   // The run needs nothing of the engine any more. `ran`: it held a place among the running ones.
-  void Forget(const std::string& id, const std::string& user, bool ran) {
+  void Forget(const RunRecord& run, bool ran) {
     Active gone;
+    std::shared_ptr<Execution> parent;
     {
       absl::MutexLock lock(mutex);
-      auto found = active.find(id);
+      auto found = active.find(run.id);
       if (found == active.end()) {
         return;
       }
       gone = std::move(found->second);  // Destroyed below, without the lock.
       active.erase(found);
-      if (ran) {
-        queue.Finished(user);
+      if (ran && run.parent.empty()) {
+        queue.Finished(run.owner);
+      }
+      if (auto above = active.find(run.parent); above != active.end()) {
+        parent = above->second.execution;
       }
     }
     clock()->Cancel(gone.deadline_timer);
     clock()->Cancel(gone.grace_timer);
+    if (parent != nullptr) {
+      parent->Wake();
+    }
+    Spawn(CancelChildren(shared_from_this(), run));
     if (ran) {
       Pump();
     }
   }
 
+  // Nothing goes on for a run that has ended.
+  static Awaitable<void> CancelChildren(std::shared_ptr<State> state, RunRecord run) {
+    if (absl::StatusOr<RunRecord> now = state->store()->For(run.owner).Get(run.id); now.ok() && !IsTerminal(now->state)) {
+      co_return;  // Another owner has it.
+    }
+    absl::StatusOr<std::vector<RunRecord>> children = state->store()->UnfinishedChildrenAcrossUsers(run.id);
+    if (!children.ok()) {
+      ABSL_LOG(ERROR) << "the child runs of " << run.id << " could not be read: " << children.status();
+      co_return;
+    }
+    for (const RunRecord& child : *children) {
+      co_await state->CancelOrphan(child);
+    }
+  }
+
+  Awaitable<void> CancelOrphan(const RunRecord& child) {
+    if (ChildRuns* children = dependencies.execution.children; children != nullptr) {
+      co_await children->CancelChild(child.owner, child.id,
+                                     absl::StrCat("the run that started it has ended: ", child.parent));
+    }
+  }
+
   // The storage failed: the run is taken up again in a while, as after a crash. Its deadline and
   // cancellation hold meanwhile.
-  void Rest(const std::string& id, const std::string& user, bool ran) {
+  void Rest(const RunRecord& run, bool ran) {
     std::shared_ptr<Execution> gone;
     {
       absl::MutexLock lock(mutex);
-      auto found = active.find(id);
+      auto found = active.find(run.id);
       if (closed || found == active.end()) {
         return;
       }
       gone = std::move(found->second.execution);
-      if (ran) {
-        queue.Finished(user);
+      found->second.cut_off = absl::InfiniteFuture();
+      if (ran && run.parent.empty()) {
+        queue.Finished(run.owner);
       }
     }
-    const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [id, user](State& state) {
-      {
-        absl::MutexLock lock(state.mutex);
-        if (state.active.contains(id)) {
-          state.queue.Enqueue({.user = user, .run = id});
-        }
-      }
-      state.Pump();
-    });
+    const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [run](State& state) { state.Enqueue(run); });
     {
       absl::MutexLock lock(mutex);
-      if (auto found = active.find(id); found != active.end()) {
+      if (auto found = active.find(run.id); found != active.end()) {
         found->second.grace_timer = timer;
       }
     }
@@ -202,11 +246,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (!taken.ok()) {
       const std::string reason = ReasonOf(taken.status());
       if (reason == "RUN_ENDED" || reason == "RUN_NOT_FOUND") {
-        state->Forget(run.id, run.owner,
-                      /*ran=*/true);  // Cancelled or timed out in the last moment, or deleted.
+        state->Forget(run, /*ran=*/true);  // Cancelled or timed out in the last moment, or deleted.
       } else {
         ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up now: " << taken.status();
-        state->Rest(run.id, run.owner, /*ran=*/true);
+        state->Rest(run, /*ran=*/true);
       }
       co_return;
     }
@@ -226,10 +269,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     auto execution = std::make_shared<Execution>(
         Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = factory->spec.version},
         state->dependencies.execution, *std::move(taken), std::move(token),
-        [weak = std::weak_ptr<State>(state), id = run.id, user = run.owner](Execution::Release release) {
+        [weak = std::weak_ptr<State>(state), run](Execution::Release release) {
           if (std::shared_ptr<State> state = weak.lock()) {
-            release == Execution::Release::kTakeUpAgain ? state->Rest(id, user, /*ran=*/true)
-                                                        : state->Forget(id, user, /*ran=*/true);
+            release == Execution::Release::kTakeUpAgain ? state->Rest(run, /*ran=*/true)
+                                                        : state->Forget(run, /*ran=*/true);
           }
         });
     Execution::StopReason stop = Execution::StopReason::kNone;
@@ -257,6 +300,14 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     // One strand a run: its agent needs no locks, and its parallel branches are not parallel
     // threads.
     auto strand = boost::asio::make_strand(state->dependencies.executor->get());
+    std::optional<Watchdog::Watched> watched;
+    if (state->watchdog != nullptr) {
+      watched = state->watchdog->Watch(strand, [weak = std::weak_ptr<State>(state), id = run.id] {
+        if (std::shared_ptr<State> state = weak.lock()) {
+          state->OnUnresponsive(id);
+        }
+      });
+    }
     co_await boost::asio::co_spawn(strand, Execution::Main(std::move(execution), std::move(agent)),
                                    boost::asio::use_awaitable);
   }
@@ -295,9 +346,26 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     absl::StatusOr<RunRecord> ended = co_await store()->End(ownership, std::move(ending));
     if (!ended.ok() && ReasonOf(ended.status()) != "RUN_FENCED") {
       ABSL_LOG(ERROR) << "run " << run.id << " could not be ended: " << ended.status();
-      Rest(run.id, run.owner, ran);
+      Rest(run, ran);
     } else {
-      Forget(run.id, run.owner, ran);
+      Forget(run, ran);
+    }
+  }
+
+  // Its agent holds a thread: it cannot end by itself, and gets no grace.
+  void OnUnresponsive(const std::string& id) {
+    std::shared_ptr<Execution> execution;
+    {
+      absl::MutexLock lock(mutex);
+      if (auto found = active.find(id); found != active.end() && !closed) {
+        execution = found->second.execution;
+      }
+    }
+    if (execution != nullptr) {
+      ABSL_LOG(ERROR) << "the agent of run " << id << " holds its thread without awaiting anything: the run is failed, "
+                      << "the thread is lost until it does";
+      execution->RequestStop(Execution::StopReason::kUnresponsive);
+      Spawn(Execution::CutOff(std::move(execution)));
     }
   }
 
@@ -337,16 +405,22 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       execution = found->second.execution;
     }
     execution->RequestStop(reason);
+    const absl::Time cut_off = clock()->Now() + grace;
     std::weak_ptr<Execution> stopping = execution;
-    const Clock::TimerId timer = CallAt(clock()->Now() + grace, [stopping](State& state) {
+    // The earlier end of two graces holds; the other timer goes, as this one does when the run has ended meanwhile.
+    Clock::TimerId timer = CallAt(cut_off, [stopping](State& state) {
       if (std::shared_ptr<Execution> execution = stopping.lock()) {
         state.Spawn(Execution::CutOff(std::move(execution)));
       }
     });
-    absl::MutexLock lock(mutex);
-    if (auto found = active.find(id); found != active.end()) {
-      found->second.grace_timer = timer;
+    {
+      absl::MutexLock lock(mutex);
+      if (auto found = active.find(id); found != active.end() && cut_off < found->second.cut_off) {
+        found->second.cut_off = cut_off;
+        std::swap(found->second.grace_timer, timer);
+      }
     }
+    clock()->Cancel(timer);
   }
 
   void Cancel(const RunRecord& run, absl::Duration grace) {
@@ -356,7 +430,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       waited = queue.Remove(run.owner, run.id);
     }
     if (IsTerminal(run.state)) {
-      Forget(run.id, run.owner, /*ran=*/false);
+      Forget(run, /*ran=*/false);
     } else if (waited) {
       Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(),
                          /*ran=*/false));
@@ -402,28 +476,49 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   const Options options;
-  const Dependencies dependencies;
+  Dependencies dependencies;
   absl::Mutex mutex;
   bool closed ABSL_GUARDED_BY(mutex) = false;
   int working ABSL_GUARDED_BY(mutex) = 0;
   RunQueue queue ABSL_GUARDED_BY(mutex);
   std::map<std::string, Active> active ABSL_GUARDED_BY(mutex);
+  std::unique_ptr<Watchdog> watchdog;  // Set once, before the first run; null when nobody watches.
 };
 
 std::unique_ptr<RunEngine> RunEngine::Create(Options options, Dependencies dependencies) {
-  return std::unique_ptr<RunEngine>(new RunEngine(std::make_shared<State>(options, dependencies)));
+  auto state = std::make_shared<State>(options, dependencies);
+  if (options.unresponsive_after > absl::ZeroDuration()) {
+    state->watchdog = std::make_unique<Watchdog>(options.unresponsive_after, dependencies.executor);
+  }
+  return std::unique_ptr<RunEngine>(new RunEngine(std::move(state)));
 }
 
 RunEngine::RunEngine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-RunEngine::~RunEngine() { Abandon(); }
+RunEngine::~RunEngine() {
+  Abandon();
+  // Its threads may be the last that end coroutines which own the state: it is not theirs to destroy it.
+  state_->watchdog.reset();
+}
+
+void RunEngine::SetChildRuns(ChildRuns* children) { state_->dependencies.execution.children = children; }
 
 void RunEngine::Abandon() { state_->Close(); }
 
 absl::Status RunEngine::Start() {
   ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, state_->store()->UnfinishedAcrossUsers());
+  std::set<std::string> ids;
   for (const RunRecord& run : unfinished) {
+    ids.insert(run.id);
     state_->Submit(run);
+  }
+  for (const RunRecord& run : unfinished) {
+    if (!run.parent.empty() && !ids.contains(run.parent)) {
+      // The process ended between the end of its parent and its own.
+      state_->Spawn([](std::shared_ptr<State> state, RunRecord child) -> Awaitable<void> {
+        co_await state->CancelOrphan(child);
+      }(state_, run));
+    }
   }
   return absl::OkStatus();
 }
@@ -458,7 +553,7 @@ void RunEngine::ApprovalDecided(std::string_view run) {
     }
   }
   if (execution != nullptr) {
-    execution->WakeApproval();
+    execution->Wake();
   }
 }
 

@@ -23,6 +23,7 @@ class RunEngine {
     RunQueue::Limits limits;
     int max_steps_per_run = 10'000;
     absl::Duration cancel_grace = absl::Seconds(10);
+    absl::Duration unresponsive_after = absl::Seconds(30);  // Real time. Zero lets agents hold their threads.
   };
   // All pointers outlive the engine.
   struct Dependencies {
@@ -33,6 +34,8 @@ class RunEngine {
   };
 
   static std::unique_ptr<RunEngine> Create(Options options, Dependencies dependencies);
+  // Who starts and cancels runs of runs. Before Start; outlives the engine.
+  void SetChildRuns(ChildRuns* children);
   ~RunEngine();  // Abandons.
 
   // Takes up what has not ended.

@@ -75,7 +75,7 @@ struct RunRecord {
 struct JournalRecord {
   enum class Kind {
     kIntent = 1,     // About to be done.
-    kExecuting = 2,  // A tool has accepted the call: `tool_executing` is out.
+    kExecuting = 2,  // A tool has accepted the call, or a child run is made: its event is out.
     kResult = 3,     // Done: replays get the payload.
   };
   std::string path;  // Its place in the program: "3", or "3.0.1" inside of a parallel group.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -11,6 +12,7 @@ namespace bulkhead::agent {
 namespace {
 
 constexpr size_t kMaxRequestIdBytes = 128;
+constexpr int kMaxChildDepth = 5;
 // A run token outlives its run by a little, so that a late call fails for the right reason; auth
 // gives none for longer.
 constexpr absl::Duration kTokenMargin = absl::Minutes(1);
@@ -24,10 +26,54 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
 }  // namespace
 
 Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext call, NewRun wanted) {
-  const RunStore::Scoped runs = store().For(call.user->user());
   if (wanted.request_id.size() > kMaxRequestIdBytes) {
     co_return Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
   }
+  Origin origin{.user = call.user->user(),
+                .session = call.user->session(),
+                .token = call.token,
+                .traceparent = call.traceparent,
+                .parent = ""};
+  co_return co_await CreateFor(std::move(origin), std::move(wanted));
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::StartChild(RunRecord parent, std::shared_ptr<const RawToken> token,
+                                                                std::string agent, nlohmann::json input,
+                                                                std::string request_id) {
+  int depth = 1;
+  for (std::string ancestor = parent.parent; !ancestor.empty(); ++depth) {
+    CO_ASSIGN_OR_RETURN(RunRecord above, store().For(parent.owner).Get(ancestor));
+    ancestor = above.parent;
+  }
+  if (depth > kMaxChildDepth) {
+    co_return MakeError(absl::StatusCode::kResourceExhausted,
+                        absl::StrCat("runs may start runs ", kMaxChildDepth, " deep, and this one is the deepest"),
+                        {.domain = "bulkhead.agent",
+                         .reason = "CHILD_RUNS_TOO_DEEP",
+                         .metadata = {{"limit", absl::StrCat(kMaxChildDepth)}}});
+  }
+  Origin origin{.user = parent.owner,
+                .session = parent.session,
+                .token = std::move(token),
+                .traceparent = parent.traceparent,
+                .parent = parent.id};
+  co_return co_await CreateFor(std::move(origin), {.agent = std::move(agent),
+                                                   .input = std::move(input),
+                                                   .timeout = parent.deadline - dependencies_.clock->Now(),
+                                                   .request_id = std::move(request_id)});
+}
+
+Awaitable<void> RunServiceCore::CancelChild(std::string owner, std::string child, std::string comment) {
+  absl::StatusOr<RunRecord> cancelled = co_await Cancel(owner, child, std::move(comment));
+  // It may have ended, or been deleted, meanwhile.
+  if (!cancelled.ok() && ReasonOf(cancelled.status()) != "RUN_ENDED" &&
+      ReasonOf(cancelled.status()) != "RUN_NOT_FOUND") {
+    ABSL_LOG(ERROR) << "the child run " << child << " could not be cancelled: " << cancelled.status();
+  }
+}
+
+Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, NewRun wanted) {
+  const RunStore::Scoped runs = store().For(origin.user);
   if (!wanted.request_id.empty()) {
     // Before the checks: a repeated call gets its answer even if the world has changed.
     CO_ASSIGN_OR_RETURN(std::optional<RunRecord> first, runs.FindByRequest(wanted.request_id));
@@ -36,7 +82,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
     }
   }
   absl::StatusOr<const AgentFactory*> found = dependencies_.registry->Find(wanted.agent);
-  if (!found.ok() && dependencies_.definitions->For(call.user->user()).Get(wanted.agent).ok()) {
+  if (!found.ok() && dependencies_.definitions->For(origin.user).Get(wanted.agent).ok()) {
     co_return MakeError(
         absl::StatusCode::kFailedPrecondition,
         absl::StrCat("'", wanted.agent, "' is a definition, which this version keeps and does not execute yet"),
@@ -52,17 +98,18 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
   const absl::Time now = dependencies_.clock->Now();
   RunRecord run;
   run.id = dependencies_.ids->NewId("run");
-  run.owner = call.user->user();
-  run.session = call.user->session();
+  run.owner = origin.user;
+  run.session = origin.session;
   run.agent = agent->spec.name;
   run.agent_version = agent->spec.version;
   run.input = wanted.input.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   run.create_time = now;
   run.deadline = now + timeout;
-  run.traceparent = call.traceparent;
+  run.traceparent = origin.traceparent;
   run.request_id = wanted.request_id;
+  run.parent = origin.parent;
   CO_ASSIGN_OR_RETURN(Secret token, co_await dependencies_.exchange->Exchange(
-                                        call.token, run.name(),
+                                        origin.token, run.name(),
                                         std::min(timeout + options_.cancel_grace + kTokenMargin, kMaxTokenLifetime)));
   // Bound to the run: a sealed token that is moved to another row does not open.
   run.sealed_token = dependencies_.sealer->Seal(token.Reveal(), run.name());

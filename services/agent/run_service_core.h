@@ -2,6 +2,7 @@
 #ifndef SERVICES_AGENT_RUN_SERVICE_CORE_H_
 #define SERVICES_AGENT_RUN_SERVICE_CORE_H_
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,7 @@
 #include "services/agent/run_record.h"
 #include "services/agent/run_store.h"
 #include "services/common/crypto/crypto.h"
+#include "services/common/identity/token.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
 #include "services/common/runtime/awaitable.h"
@@ -32,7 +34,7 @@ struct NewRun {
 };
 
 // Thread-safe. Errors as run_service.proto lists them.
-class RunServiceCore {
+class RunServiceCore final : public ChildRuns {
  public:
   struct Options {
     int max_unfinished = 104;  // Runs of one user that have not ended.
@@ -63,9 +65,24 @@ class RunServiceCore {
   Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, std::string run, std::string approval,
                                                     std::string call_hash, ApprovalDecision decision);
 
+  Awaitable<absl::StatusOr<RunRecord>> StartChild(RunRecord parent, std::shared_ptr<const RawToken> token,
+                                                  std::string agent, nlohmann::json input,
+                                                  std::string request_id) override;
+  Awaitable<void> CancelChild(std::string owner, std::string child, std::string comment) override;
+
   const RunStore& store() const { return *dependencies_.store; }
 
  private:
+  // For whom a run is made.
+  struct Origin {
+    std::string user;
+    std::string session;
+    std::shared_ptr<const RawToken> token;
+    std::string traceparent;
+    std::string parent;  // The id of the run that asks, or "".
+  };
+  Awaitable<absl::StatusOr<RunRecord>> CreateFor(Origin origin, NewRun wanted);
+
   const Options options_;
   const Dependencies dependencies_;
 };

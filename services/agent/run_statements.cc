@@ -97,6 +97,13 @@ absl::Status AddEvents(Connection& connection, const RunRecord& run, std::vector
   return absl::OkStatus();
 }
 
+absl::Status DeleteRun(Connection& connection, int64_t key) {
+  for (std::string_view table : {"journal", "approvals"}) {
+    RETURN_IF_ERROR(connection.Execute(absl::StrCat("DELETE FROM ", table, " WHERE run = ?"), {key}).status());
+  }
+  return connection.Execute("DELETE FROM runs WHERE key = ?", {key}).status();
+}
+
 absl::Status AddRecord(Connection& connection, int64_t run, const JournalRecord& record) {
   return connection
       .Execute(

@@ -37,6 +37,9 @@ absl::Status SetState(storage::Connection& connection, RunRecord& run, RunState 
 // Numbers the events and puts them into the outbox.
 absl::Status AddEvents(storage::Connection& connection, const RunRecord& run, std::vector<std::string> events);
 
+// With its journal and its approvals.
+absl::Status DeleteRun(storage::Connection& connection, int64_t key);
+
 absl::Status AddRecord(storage::Connection& connection, int64_t run, const JournalRecord& record);
 absl::StatusOr<std::vector<JournalRecord>> ReadJournal(storage::Connection& connection, int64_t run);
 

@@ -50,6 +50,10 @@ absl::StatusOr<std::vector<RunRecord>> RunStore::Scoped::List(const RunFilter& f
     absl::StrAppend(&sql, " AND agent = ?");
     values.push_back(filter.agent);
   }
+  if (!filter.parent.empty()) {
+    absl::StrAppend(&sql, " AND parent <> '' AND parent = ?");
+    values.push_back(filter.parent);
+  }
   absl::StrAppend(&sql, " ORDER BY key DESC LIMIT ?");
   values.push_back(int64_t{limit} + 1);
   std::vector<RunRecord> runs;
@@ -84,6 +88,13 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
         return absl::OkStatus();
       }
     }
+    if (!run.parent.empty()) {
+      // Else it would outlive it: its children are cancelled when it has ended.
+      ASSIGN_OR_RETURN(RunRecord parent, OwnRun(connection, run.owner, run.parent));
+      if (IsTerminal(parent.state)) {
+        return RunEnded(parent);
+      }
+    }
     int64_t unfinished = 0;
     RETURN_IF_ERROR(connection.Query("SELECT count(*) FROM runs WHERE state <= 4 AND owner = ?", {run.owner},
                                      [&unfinished](const Row& row) {
@@ -99,16 +110,17 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
                         .metadata = {{"limit", absl::StrCat(max_unfinished)}},
                         .retry_after = absl::Seconds(1)});
     }
-    RETURN_IF_ERROR(connection
-                        .Execute("INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
-                                 "create_time, "
-                                 "deadline, sealed_token, traceparent, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, "
-                                 "?, ?, ?, ?, ?)",
-                                 {run.id, run.owner, run.session, run.agent, run.agent_version,
-                                  static_cast<int64_t>(RunState::kPending), run.input, Micros(run.create_time),
-                                  Micros(run.deadline), storage::Blob{run.sealed_token}, run.traceparent,
-                                  run.request_id.empty() ? Value(nullptr) : Value(run.request_id)})
-                        .status());
+    RETURN_IF_ERROR(
+        connection
+            .Execute(
+                "INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
+                "create_time, "
+                "deadline, sealed_token, traceparent, request_id, parent) VALUES (?, ?, ?, ?, ?, ?, ?, "
+                "?, ?, ?, ?, ?, ?)",
+                {run.id, run.owner, run.session, run.agent, run.agent_version, static_cast<int64_t>(RunState::kPending),
+                 run.input, Micros(run.create_time), Micros(run.deadline), storage::Blob{run.sealed_token},
+                 run.traceparent, run.request_id.empty() ? Value(nullptr) : Value(run.request_id), run.parent})
+            .status());
     run.key = connection.last_insert_id();
     run.state = RunState::kPending;
     stored = run;
@@ -195,10 +207,7 @@ Awaitable<absl::Status> RunStore::Scoped::Delete(std::string id) const {
       return Refused(absl::StatusCode::kFailedPrecondition, "RUN_NOT_ENDED",
                      absl::StrCat("the run has not ended: ", RunStateName(run.state)), run.id);
     }
-    for (std::string_view table : {"journal", "approvals"}) {
-      RETURN_IF_ERROR(connection.Execute(absl::StrCat("DELETE FROM ", table, " WHERE run = ?"), {run.key}).status());
-    }
-    return connection.Execute("DELETE FROM runs WHERE key = ?", {run.key}).status();
+    return DeleteRun(connection, run.key);
   });
 }
 

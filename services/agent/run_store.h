@@ -29,6 +29,7 @@ namespace bulkhead::agent {
 struct RunFilter {
   std::vector<RunState> states;  // All when empty.
   std::string agent;             // All when empty.
+  std::string parent;            // The id of a run: only its children. All when empty.
 };
 
 // An event on its way to the notifier.
@@ -55,7 +56,7 @@ class RunStore {
     absl::StatusOr<std::optional<RunRecord>> FindByRequest(std::string_view request_id) const;
     // Stores a PENDING run of this owner, and its run_queued event; `run.key` is set. A run with
     // the same request id is returned in its place. RESOURCE_EXHAUSTED `RUN_QUOTA_EXCEEDED` when
-    // the owner has `max_unfinished` runs that have not ended.
+    // the owner has `max_unfinished` runs that have not ended; FAILED_PRECONDITION `RUN_ENDED` when its parent has.
     Awaitable<absl::StatusOr<RunRecord>> Create(RunRecord run, int max_unfinished) const;
     // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`,
     // NOT_FOUND `RUN_NOT_FOUND`.
@@ -113,6 +114,11 @@ class RunStore {
 
   // Runs that have not ended, oldest first.
   absl::StatusOr<std::vector<RunRecord>> UnfinishedAcrossUsers() const;
+
+  absl::StatusOr<std::vector<RunRecord>> UnfinishedChildrenAcrossUsers(std::string_view parent) const;
+
+  // Deletes runs that ended before `ended_before`, at most `limit`, with their journals; gives how many.
+  Awaitable<absl::StatusOr<int>> DeleteEndedAcrossUsers(absl::Time ended_before, int limit) const;
 
   // --- for the relay ---
   absl::StatusOr<std::vector<OutboxEntry>> OutboxAcrossUsers(int64_t after, int limit) const;

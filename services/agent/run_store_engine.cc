@@ -135,6 +135,37 @@ absl::StatusOr<std::vector<RunRecord>> RunStore::UnfinishedAcrossUsers() const {
   return runs;
 }
 
+absl::StatusOr<std::vector<RunRecord>> RunStore::UnfinishedChildrenAcrossUsers(std::string_view parent) const {
+  std::vector<RunRecord> children;
+  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
+    // The first condition is that of the index.
+    return connection.Query(
+        absl::StrCat("SELECT ", kRunColumns, " FROM runs WHERE parent <> '' AND parent = ? AND state <= 4"),
+        {std::string(parent)}, [&children](const Row& row) {
+          children.push_back(RunOf(row));
+          return absl::OkStatus();
+        });
+  }));
+  return children;
+}
+
+Awaitable<absl::StatusOr<int>> RunStore::DeleteEndedAcrossUsers(absl::Time ended_before, int limit) const {
+  std::vector<int64_t> keys;
+  absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(connection.Query("SELECT key FROM runs WHERE end_time IS NOT NULL AND end_time < ? LIMIT ?",
+                                     {Micros(ended_before), int64_t{limit}}, [&keys](const Row& row) {
+                                       keys.push_back(row.Int(0));
+                                       return absl::OkStatus();
+                                     }));
+    for (const int64_t key : keys) {
+      RETURN_IF_ERROR(DeleteRun(connection, key));
+    }
+    return absl::OkStatus();
+  });
+  CO_RETURN_IF_ERROR(written);
+  co_return static_cast<int>(keys.size());
+}
+
 absl::StatusOr<std::vector<OutboxEntry>> RunStore::OutboxAcrossUsers(int64_t after, int limit) const {
   std::vector<OutboxEntry> entries;
   RETURN_IF_ERROR(database_->Read([&](Connection& connection) {

@@ -161,6 +161,12 @@ agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config) 
   if (config.has_cancel_grace()) {
     options.cancel_grace = ToDuration(config.cancel_grace());
   }
+  if (config.has_unresponsive_after()) {
+    options.unresponsive_after = ToDuration(config.unresponsive_after());
+  }
+  if (config.has_run_retention()) {
+    options.run_retention = ToDuration(config.run_retention());
+  }
   return options;
 }
 

@@ -27,7 +27,9 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "max_running": 64,
     "max_steps_per_run": 10000,
     "run_timeout": "1h",
-    "cancel_grace": "10s"
+    "cancel_grace": "10s",
+    "unresponsive_after": "30s",
+    "run_retention": "0s"
   },
   "tool": {
     "max_timeout": "10m",
