@@ -59,7 +59,7 @@ class AuthServer {
     const crypto::Sealer* sealer = nullptr;
   };
 
-  // INVALID_ARGUMENT `AUTH_OPTIONS_INVALID` (metadata `field`), TOKEN_OPTIONS_INVALID; and the
+  // INVALID_ARGUMENT `AUTH_OPTIONS_INVALID` (metadata `field`), TOKEN_OPTIONS_INVALID, BREACHED_PASSWORDS_INVALID; and the
   // errors of the database and of the keys.
   static absl::StatusOr<std::unique_ptr<AuthServer>> Create(Options options,
                                                             Dependencies dependencies);
