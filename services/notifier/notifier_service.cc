@@ -132,8 +132,11 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
       co_return MakeError(absl::StatusCode::kUnavailable, "the notifier shuts down; subscribe again, with the cursor",
                           {.domain = kDomain, .reason = "NOTIFIER_SHUTTING_DOWN"});
     }
-    // The client has gone, or its token has been revoked, which it is told then.
-    co_return rpc::Stopped("bulkhead.notifier.v1.EventService/Subscribe");
+    if (call.stop.stop_requested()) {
+      // The client has gone, or its token has been revoked, which it is told then.
+      co_return rpc::Stopped("bulkhead.notifier.v1.EventService/Subscribe");
+    }
+    co_return absl::OkStatus();  // The run has ended.
   }
 
   const rpc::ServerDependencies rpc_;
