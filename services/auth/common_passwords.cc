@@ -137,8 +137,8 @@ bool IsCommonAround(std::string_view lower) {
   if (inner.size() < kMinWord || !IsLittle(lower.substr(0, before)) || !IsLittle(lower.substr(before + inner.size()))) {
     return false;
   }
-  // "letmein!letmein" is "letmein!" over and over.
-  return IsCommonWord(inner) || IsCommonWord(Inner(inner.substr(0, UnitOf(inner))));
+  // "qwertyuiop1234"; and "letmein!letmein" is "letmein!" over and over.
+  return (inner.size() > kMaxAround && IsPattern(inner)) || IsCommonWord(inner) || IsCommonWord(Inner(inner.substr(0, UnitOf(inner))));
 }
 
 }  // namespace

@@ -25,8 +25,8 @@ constexpr char kCallbackPath[] = "/v1/oidc/callback";
 // Where providers send browsers back to when the configuration names no address: the gateway, as browsers reach it. The
 // port of a loopback address is not compared (RFC 8252 section 7.3), so the one that it listens on need not be known.
 std::string CallbackOf(const common::v1::GatewayConfig& gateway) {
-  const std::string base = gateway.has_public_url() ? gateway.public_url() : absl::StrCat("http://", gateway.listen());
-  return absl::StrCat(base, kCallbackPath);
+  const std::string host = gateway.listen().substr(0, gateway.listen().rfind(':'));
+  return absl::StrCat(gateway.has_public_url() ? gateway.public_url() : absl::StrCat("http://", host), kCallbackPath);
 }
 
 absl::StatusOr<auth::oidc::Provider> ProviderOf(const common::v1::OpenIdProvider& config,
