@@ -7,7 +7,6 @@
 #include <stop_token>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_log.h"
@@ -81,14 +80,7 @@ struct RemoteKeySource::State : std::enable_shared_from_this<State> {
 
   Awaitable<absl::Status> Fetch();
   Awaitable<absl::Status> Refresh();
-  Awaitable<absl::Status> RefreshForUnknownKey();
-  std::vector<std::string> KeyIds() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    std::vector<std::string> ids;
-    for (const auto& [id, key] : keys) {
-      ids.push_back(id);
-    }
-    return ids;
-  }
+  Awaitable<absl::Status> RefreshForUnknownKey(std::string key_id);
   // Refreshes by time until `stop`.
   static Awaitable<void> KeepFresh(std::shared_ptr<State> self, absl::Status last);
 
@@ -127,16 +119,15 @@ Awaitable<absl::Status> RemoteKeySource::State::Refresh() {
   co_return co_await flight->Join(executor, [self = shared_from_this()] { return self->Fetch(); });
 }
 
-Awaitable<absl::Status> RemoteKeySource::State::RefreshForUnknownKey() {
+Awaitable<absl::Status> RemoteKeySource::State::RefreshForUnknownKey(std::string key_id) {
   std::shared_ptr<State> self = shared_from_this();
-  std::vector<std::string> before;
   int64_t fetches_before = 0;
   {
     absl::MutexLock lock(mutex);
-    if (clock->Now() < in_vain_until) {
+    // Somebody else's refresh may have brought it since the caller looked.
+    if (keys.contains(key_id) || clock->Now() < in_vain_until) {
       co_return absl::OkStatus();
     }
-    before = KeyIds();
     fetches_before = fetches;
   }
   absl::Status status = co_await Refresh();
@@ -144,13 +135,13 @@ Awaitable<absl::Status> RemoteKeySource::State::RefreshForUnknownKey() {
   {
     // A fetch that had begun before was perhaps answered before the key was made: that it brought nothing says nothing.
     absl::MutexLock lock(mutex);
-    again = fetches == fetches_before && KeyIds() == before;
+    again = fetches == fetches_before && !keys.contains(key_id);
   }
   if (again) {
     status = co_await Refresh();
   }
   absl::MutexLock lock(mutex);
-  if (KeyIds() == before) {
+  if (!keys.contains(key_id)) {
     in_vain_until = clock->Now() + options.unknown_key_pause;
   }
   co_return status;
@@ -188,7 +179,9 @@ Awaitable<absl::Status> RemoteKeySource::Start() {
 
 Awaitable<absl::Status> RemoteKeySource::Refresh() { return state_->Refresh(); }
 
-Awaitable<absl::Status> RemoteKeySource::RefreshForUnknownKey() { return state_->RefreshForUnknownKey(); }
+Awaitable<absl::Status> RemoteKeySource::RefreshForUnknownKey(std::string key_id) {
+  return state_->RefreshForUnknownKey(std::move(key_id));
+}
 
 void RemoteKeySource::Shutdown() { state_->stop.request_stop(); }
 

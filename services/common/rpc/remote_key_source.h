@@ -3,6 +3,7 @@
 #define SERVICES_COMMON_RPC_REMOTE_KEY_SOURCE_H_
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -41,8 +42,9 @@ class RemoteKeySource : public KeySource {
   Awaitable<absl::Status> Start();
   // Fetches now, or joins the fetch that is under way.
   Awaitable<absl::Status> Refresh();
-  // The same unless it was tried in vain a moment ago.
-  Awaitable<absl::Status> RefreshForUnknownKey();
+  // The same for a token that names a key which was not there; nothing to do when it has come meanwhile, or when a fetch brought no key that was asked
+  // for a moment ago.
+  Awaitable<absl::Status> RefreshForUnknownKey(std::string key_id);
   void Shutdown();
 
   std::shared_ptr<const crypto::VerifyingKey> Find(std::string_view key_id) override;

@@ -1,6 +1,7 @@
 #include "services/common/rpc/token_check.h"
 
 #include <optional>
+#include <string>
 
 #include "absl/log/absl_log.h"
 #include "services/common/status/error.h"
@@ -13,13 +14,15 @@ Awaitable<absl::StatusOr<VerifiedToken>> TokenCheck::Verify(const RawToken& toke
   absl::StatusOr<VerifiedToken> verified = self.verifier->Verify(token);
   if (ReasonOf(verified.status()) == "TOKEN_KEY_UNKNOWN") {
     const std::optional<ErrorInfo> info = ErrorInfoOf(verified.status());
-    if (self.revocations != nullptr && info->metadata.contains("kid")) {
+    const auto kid = info->metadata.find("kid");
+    const std::string key_id = kid == info->metadata.end() ? "" : kid->second;
+    if (self.revocations != nullptr) {
       // It was withdrawn, and is no longer among the keys for that.
-      CO_RETURN_IF_ERROR(self.revocations->CheckKey(info->metadata.at("kid")));
+      CO_RETURN_IF_ERROR(self.revocations->CheckKey(key_id));
     }
     if (self.key_refresher != nullptr) {
       // Whether that worked or not, the verifier tells what the token is worth now.
-      const absl::Status refreshed = co_await self.key_refresher->RefreshForUnknownKey();
+      const absl::Status refreshed = co_await self.key_refresher->RefreshForUnknownKey(key_id);
       ABSL_VLOG(1) << "Asked for keys because of an unknown one: " << refreshed;
       verified = self.verifier->Verify(token);
     }
