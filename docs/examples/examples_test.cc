@@ -1,11 +1,12 @@
 // The examples of README.md do what it says, and stand in it letter by letter.
+#include "docs/examples/examples.h"
+
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
 
 #include "bulkhead/agent/v1/run_service.pb.h"
-#include "docs/examples/examples.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"

@@ -464,13 +464,12 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
-  ASSIGN_OR_RETURN(
-      state->database,
-      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
-                                              kRunCancelReason},
-                               .durable = options.durable,
-                               .before_commit = std::move(dependencies.before_commit)}));
+  ASSIGN_OR_RETURN(state->database,
+                   storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                                            .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables,
+                                                           kRunRelations, kRunCancelReason},
+                                            .durable = options.durable,
+                                            .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
@@ -518,13 +517,12 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
        .registry = state->registry.get(),
        .sealer = dependencies.sealer});
   if (rpc::RevocationSet* const revocations = dependencies.rpc.revocations; revocations != nullptr) {
-    state->guard = std::make_shared<RevocationGuard>(
-        RevocationGuard::Dependencies{.revocations = revocations,
-                                      .store = state->store.get(),
-                                      .engine = state->engine.get(),
-                                      .sealer = dependencies.sealer,
-                                      .executor = dependencies.executor,
-                                      .clock = dependencies.clock});
+    state->guard = std::make_shared<RevocationGuard>(RevocationGuard::Dependencies{.revocations = revocations,
+                                                                                   .store = state->store.get(),
+                                                                                   .engine = state->engine.get(),
+                                                                                   .sealer = dependencies.sealer,
+                                                                                   .executor = dependencies.executor,
+                                                                                   .clock = dependencies.clock});
     // The service's own token may be signed by the key that is withdrawn.
     revocations->Subscribe([weak = std::weak_ptr(state->tokens)](const rpc::Revocation& revocation) {
       if (auto tokens = weak.lock(); tokens != nullptr && !revocation.key.empty()) {

@@ -9,8 +9,8 @@
 #include "bulkhead/notifier/v1/event_service.grpc.pb.h"
 #include "bulkhead/tool/v1/tool_service.grpc.pb.h"
 #include "services/common/json/struct_json.h"
-#include "services/common/rpc/call_context.h"
 #include "services/common/rpc/call_as_service.h"
+#include "services/common/rpc/call_context.h"
 #include "services/common/rpc/client.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -105,16 +105,15 @@ class GrpcTokenExchange final : public TokenExchange {
     request.set_subject_token(subject->Reveal());
     request.set_run(run);
     request.mutable_lifetime()->set_seconds(absl::ToInt64Seconds(lifetime));
-    CO_ASSIGN_OR_RETURN(
-        auth::IssuedToken issued,
-        co_await rpc::CallAsService(*tokens_, {}, [this, &request](rpc::CallContext call) {
-          return rpc::CallUnary<auth::IssuedToken>(
-              std::move(call),
-              {.method = "bulkhead.auth.v1.TokenService/ExchangeToken", .attempts = 3, .clock = clock_}, request,
-              [this](auto* context, auto* request, auto* response, auto done) {
-                stub_->async()->ExchangeToken(context, request, response, std::move(done));
-              });
-        }));
+    CO_ASSIGN_OR_RETURN(auth::IssuedToken issued,
+                        co_await rpc::CallAsService(*tokens_, {}, [this, &request](rpc::CallContext call) {
+                          return rpc::CallUnary<auth::IssuedToken>(
+                              std::move(call),
+                              {.method = "bulkhead.auth.v1.TokenService/ExchangeToken", .attempts = 3, .clock = clock_},
+                              request, [this](auto* context, auto* request, auto* response, auto done) {
+                                stub_->async()->ExchangeToken(context, request, response, std::move(done));
+                              });
+                        }));
     co_return Secret(std::move(*issued.mutable_token()));
   }
 

@@ -48,7 +48,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   struct Active {
     RunRecord run;
     Clock::TimerId deadline_timer = 0;
-    Clock::TimerId grace_timer = 0;  // Also that of a run that rests.
+    Clock::TimerId grace_timer = 0;               // Also that of a run that rests.
     absl::Time cut_off = absl::InfiniteFuture();  // When the grace is over.
     // Null while it waits, and while it is taken up.
     std::shared_ptr<Execution> execution;
@@ -195,7 +195,8 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
   // Nothing goes on for a run that has ended.
   static Awaitable<void> CancelChildren(std::shared_ptr<State> state, RunRecord run) {
-    if (absl::StatusOr<RunRecord> now = state->store()->For(run.owner).Get(run.id); now.ok() && !IsTerminal(now->state)) {
+    if (absl::StatusOr<RunRecord> now = state->store()->For(run.owner).Get(run.id);
+        now.ok() && !IsTerminal(now->state)) {
       co_return;  // Another owner has it.
     }
     absl::StatusOr<std::vector<RunRecord>> children = state->store()->UnfinishedChildrenAcrossUsers(run.id);

@@ -29,8 +29,7 @@ constexpr size_t kMaxDisplayNameBytes = 200;
 absl::Status ValidateDisplayName(std::string_view name) {
   if (name.empty() || name.size() > kMaxDisplayNameBytes) {
     return AuthError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("a display name has 1 to ", kMaxDisplayNameBytes, " bytes"),
-                     "DISPLAY_NAME_INVALID");
+                     absl::StrCat("a display name has 1 to ", kMaxDisplayNameBytes, " bytes"), "DISPLAY_NAME_INVALID");
   }
   return absl::OkStatus();
 }
@@ -39,8 +38,8 @@ absl::Status ValidateRoles(storage::Connection& connection, const std::vector<st
   for (const std::string& id : roles) {
     ASSIGN_OR_RETURN(std::optional<Role> role, RoleStore(connection).Find(id));
     if (!role.has_value()) {
-      return AuthError(absl::StatusCode::kInvalidArgument,
-                       absl::StrCat("there is no role '", id, "'"), "ROLE_UNKNOWN", {{"role", id}});
+      return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat("there is no role '", id, "'"), "ROLE_UNKNOWN",
+                       {{"role", id}});
     }
   }
   return absl::OkStatus();
@@ -60,15 +59,13 @@ std::string DescribeChange(std::string_view id, const Accounts::Change& change) 
 
 }  // namespace
 
-Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
-                                                   const Registration& registration) {
+Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call, const Registration& registration) {
   rpc::CallContext caller = call;
   if (!options_.open_registration) {
     absl::StatusOr<UserContext> administrator = RequireAdministrator(call);
     if (!administrator.ok()) {
       co_return co_await dependencies_.audit->Refuse(
-          AuditLog::Describe(call, "user.create", absl::StrCat("logins/", registration.login)),
-          administrator.status());
+          AuditLog::Describe(call, "user.create", absl::StrCat("logins/", registration.login)), administrator.status());
     }
     caller.user = *std::move(administrator);
   }
@@ -78,8 +75,7 @@ Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
   Credentials credentials{
       .user = {.id = dependencies_.ids->NewId("user"),
                .login = registration.login,
-               .display_name = registration.display_name.empty() ? registration.login
-                                                                 : registration.display_name,
+               .display_name = registration.display_name.empty() ? registration.login : registration.display_name,
                .roles = {kMemberRole},
                .disabled = false,
                // As it is stored, so that it is answered the same now and later.
@@ -89,8 +85,7 @@ Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
   if (!options_.admin_login.empty() && registration.login == options_.admin_login) {
     credentials.user.roles = {kAdminRole, kMemberRole};
   }
-  CO_ASSIGN_OR_RETURN(credentials.password_hash,
-                      co_await dependencies_.hasher->Hash(registration.password));
+  CO_ASSIGN_OR_RETURN(credentials.password_hash, co_await dependencies_.hasher->Hash(registration.password));
   AuditEntry entry = AuditLog::Describe(caller, "user.create", "");
   entry.user = absl::StrCat("users/", credentials.user.id);
   entry.resource = absl::StrCat(entry.user, " roles=", absl::StrJoin(credentials.user.roles, ","));
@@ -116,11 +111,10 @@ absl::StatusOr<User> Accounts::Get(const rpc::CallContext& call, std::string_vie
 
 absl::StatusOr<std::vector<User>> Accounts::ListAcrossUsers(std::string_view after, int limit) {
   std::vector<User> users;
-  RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(users, UserStore(connection).ListAcrossUsers(after, limit));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(users, UserStore(connection).ListAcrossUsers(after, limit));
+    return absl::OkStatus();
+  }));
   return users;
 }
 
@@ -165,8 +159,8 @@ Awaitable<absl::Status> Accounts::Delete(const rpc::CallContext& call, std::stri
   co_return co_await dependencies_.database->Write(std::move(write));
 }
 
-Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
-                                                 const Secret& current, const Secret& next) {
+Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call, const Secret& current,
+                                                 const Secret& next) {
   const std::string& id = call.user->user();
   const std::string address = ThrottledAddressOf(call);
   AuditEntry entry = AuditLog::Describe(call, "user.change_password", call.user->user_name());
@@ -193,8 +187,7 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
     UserStore users(connection);
     ASSIGN_OR_RETURN(Credentials now, users.Get(id));
     if (now.password_hash != *stored) {
-      return AuthError(absl::StatusCode::kAborted,
-                       "the password was changed by another request meanwhile",
+      return AuthError(absl::StatusCode::kAborted, "the password was changed by another request meanwhile",
                        "PASSWORD_CHANGED_MEANWHILE");
     }
     RETURN_IF_ERROR(users.SetPasswordHash(id, hash));
@@ -207,8 +200,7 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call,
   co_return co_await dependencies_.database->Write(std::move(write));
 }
 
-Awaitable<absl::Status> Accounts::ResetPassword(const rpc::CallContext& call, std::string_view id,
-                                                const Secret& next) {
+Awaitable<absl::Status> Accounts::ResetPassword(const rpc::CallContext& call, std::string_view id, const Secret& next) {
   AuditEntry entry = AuditLog::Describe(call, "user.reset_password", absl::StrCat("users/", id));
   entry.user = entry.resource;
   CO_ASSIGN_OR_RETURN(const Credentials credentials, Find(id));
@@ -222,7 +214,8 @@ Awaitable<absl::Status> Accounts::ResetPassword(const rpc::CallContext& call, st
     RETURN_IF_ERROR(users.Get(id).status());
     RETURN_IF_ERROR(users.SetPasswordHash(id, hash));
     RETURN_IF_ERROR(dependencies_.throttle->Save(connection, login, /*address=*/""));
-    RETURN_IF_ERROR(SessionStore(connection).For(id).RevokeAll(/*keep=*/"", "PASSWORD_CHANGED", *dependencies_.revocations));
+    RETURN_IF_ERROR(
+        SessionStore(connection).For(id).RevokeAll(/*keep=*/"", "PASSWORD_CHANGED", *dependencies_.revocations));
     return dependencies_.audit->Append(connection, entry);
   };
   co_return co_await dependencies_.database->Write(std::move(write));
@@ -230,11 +223,10 @@ Awaitable<absl::Status> Accounts::ResetPassword(const rpc::CallContext& call, st
 
 absl::Status Accounts::ValidateNames(const Registration& registration) {
   if (!IsLogin(registration.login)) {
-    return AuthError(absl::StatusCode::kInvalidArgument,
-                     "a login has 3 to 64 characters of a-z, 0-9 and ._@+-", "LOGIN_INVALID");
+    return AuthError(absl::StatusCode::kInvalidArgument, "a login has 3 to 64 characters of a-z, 0-9 and ._@+-",
+                     "LOGIN_INVALID");
   }
-  return registration.display_name.empty() ? absl::OkStatus()
-                                           : ValidateDisplayName(registration.display_name);
+  return registration.display_name.empty() ? absl::OkStatus() : ValidateDisplayName(registration.display_name);
 }
 
 absl::StatusOr<Credentials> Accounts::Find(std::string_view id) {
@@ -249,31 +241,27 @@ absl::StatusOr<Credentials> Accounts::Find(std::string_view id) {
 Awaitable<absl::Status> Accounts::ValidatePassword(const std::string& login, const Secret& password) const {
   const size_t bytes = password.Reveal().size();
   if (bytes < static_cast<size_t>(options_.min_password_length)) {
-    co_return AuthError(
-        absl::StatusCode::kInvalidArgument,
-        absl::StrCat("a password has at least ", options_.min_password_length, " bytes"),
-        "PASSWORD_TOO_SHORT", {{"min_bytes", absl::StrCat(options_.min_password_length)}});
+    co_return AuthError(absl::StatusCode::kInvalidArgument,
+                        absl::StrCat("a password has at least ", options_.min_password_length, " bytes"),
+                        "PASSWORD_TOO_SHORT", {{"min_bytes", absl::StrCat(options_.min_password_length)}});
   }
   if (bytes > kMaxPasswordBytes) {
     co_return AuthError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"),
-                     "PASSWORD_TOO_LONG", {{"max_bytes", absl::StrCat(kMaxPasswordBytes)}});
+                        absl::StrCat("a password has at most ", kMaxPasswordBytes, " bytes"), "PASSWORD_TOO_LONG",
+                        {{"max_bytes", absl::StrCat(kMaxPasswordBytes)}});
   }
-  co_return co_await RunBlocking(dependencies_.pool, [breached = dependencies_.breached, login, copy = password.Copy()] {
-    return breached->Check(login, copy);
-  });
+  co_return co_await RunBlocking(dependencies_.pool, [breached = dependencies_.breached, login,
+                                                      copy = password.Copy()] { return breached->Check(login, copy); });
 }
 
 absl::StatusOr<UserContext> Accounts::RequireAdministrator(const rpc::CallContext& call) const {
-  absl::Status closed =
-      AuthError(absl::StatusCode::kPermissionDenied,
-                "registration is closed: an administrator creates users", "REGISTRATION_CLOSED");
+  absl::Status closed = AuthError(absl::StatusCode::kPermissionDenied,
+                                  "registration is closed: an administrator creates users", "REGISTRATION_CLOSED");
   if (call.token == nullptr) {
     return closed;
   }
   ASSIGN_OR_RETURN(VerifiedToken token, dependencies_.verifier->Verify(*call.token));
-  ASSIGN_OR_RETURN(UserContext user,
-                   UserContext::FromToken(token, {.request_id = call.request_id}));
+  ASSIGN_OR_RETURN(UserContext user, UserContext::FromToken(token, {.request_id = call.request_id}));
   if (!user.May("user:all:create")) {
     return closed;
   }
@@ -281,25 +269,21 @@ absl::StatusOr<UserContext> Accounts::RequireAdministrator(const rpc::CallContex
   return user;
 }
 
-Awaitable<absl::StatusOr<User>> Accounts::AnswerAgain(const Registration& registration,
-                                                      absl::Status taken) {
+Awaitable<absl::StatusOr<User>> Accounts::AnswerAgain(const Registration& registration, absl::Status taken) {
   if (registration.request_id.empty()) {
     co_return taken;
   }
   std::optional<Credentials> credentials;
-  CO_RETURN_IF_ERROR(
-      dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
-        ASSIGN_OR_RETURN(credentials,
-                         UserStore(connection).FindByLoginAcrossUsers(registration.login));
-        return absl::OkStatus();
-      }));
+  CO_RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(credentials, UserStore(connection).FindByLoginAcrossUsers(registration.login));
+    return absl::OkStatus();
+  }));
   if (!credentials.has_value() || credentials->request_id != registration.request_id) {
     co_return taken;
   }
   const std::optional<std::string> stored = credentials->password_hash;
   // A request id is no secret: only who knows the password gets the answer.
-  CO_ASSIGN_OR_RETURN(bool matches,
-                      co_await dependencies_.hasher->Verify(registration.password, stored));
+  CO_ASSIGN_OR_RETURN(bool matches, co_await dependencies_.hasher->Verify(registration.password, stored));
   if (!matches) {
     co_return taken;
   }

@@ -53,8 +53,7 @@ class Accounts {
     BlockingPool* pool = nullptr;  // Where `breached` is looked up.
   };
 
-  Accounts(Options options, Dependencies dependencies)
-      : options_(std::move(options)), dependencies_(dependencies) {}
+  Accounts(Options options, Dependencies dependencies) : options_(std::move(options)), dependencies_(dependencies) {}
 
   struct Registration {
     std::string login;
@@ -66,8 +65,7 @@ class Accounts {
   // PERMISSION_DENIED `REGISTRATION_CLOSED`; ALREADY_EXISTS `LOGIN_TAKEN`; INVALID_ARGUMENT
   // `LOGIN_INVALID`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, `PASSWORD_BREACHED`, `DISPLAY_NAME_INVALID`; where
   // registration is closed, UNAUTHENTICATED for the token of `call` too.
-  Awaitable<absl::StatusOr<User>> Register(const rpc::CallContext& call,
-                                           const Registration& registration);
+  Awaitable<absl::StatusOr<User>> Register(const rpc::CallContext& call, const Registration& registration);
 
   // NOT_FOUND `USER_NOT_FOUND`: also for another user, unless the caller may read all.
   absl::StatusOr<User> Get(const rpc::CallContext& call, std::string_view id);
@@ -80,16 +78,14 @@ class Accounts {
     std::optional<std::vector<std::string>> roles;
   };
   // NOT_FOUND `USER_NOT_FOUND`; INVALID_ARGUMENT `ROLE_UNKNOWN`, `DISPLAY_NAME_INVALID`.
-  Awaitable<absl::StatusOr<User>> Update(const rpc::CallContext& call, std::string_view id,
-                                         const Change& change);
+  Awaitable<absl::StatusOr<User>> Update(const rpc::CallContext& call, std::string_view id, const Change& change);
 
   // NOT_FOUND `USER_NOT_FOUND`.
   Awaitable<absl::Status> Delete(const rpc::CallContext& call, std::string_view id);
 
   // UNAUTHENTICATED `CREDENTIALS_INVALID`; RESOURCE_EXHAUSTED `SIGN_IN_THROTTLED`: a stolen access
   // token is no way to guess the password; INVALID_ARGUMENT as in Register.
-  Awaitable<absl::Status> ChangePassword(const rpc::CallContext& call, const Secret& current,
-                                         const Secret& next);
+  Awaitable<absl::Status> ChangePassword(const rpc::CallContext& call, const Secret& current, const Secret& next);
 
   // Gives a user who has lost his password a new one, revokes all his sessions, and lets him in at once if he had to
   // pause. NOT_FOUND `USER_NOT_FOUND`; INVALID_ARGUMENT as in Register.

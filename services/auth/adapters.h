@@ -36,15 +36,12 @@ std::unique_ptr<grpc::Service> NewAuditService(Edge edge, AuditLog* audit, Block
 // rpc::ServeUnary for methods that need a token, with one more check: auth holds the sessions, so a
 // revoked one is refused here at once, not only when its access token has expired.
 template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* ServeSignedIn(const Edge& edge, std::string_view method,
-                                        grpc::CallbackServerContext* context,
-                                        const Request* request, Response* response,
-                                        Handler handler) {
+grpc::ServerUnaryReactor* ServeSignedIn(const Edge& edge, std::string_view method, grpc::CallbackServerContext* context,
+                                        const Request* request, Response* response, Handler handler) {
   return rpc::ServeUnary(
       edge.calls, method, context, request, response,
       [sign_ins = edge.sign_ins, handler = std::move(handler)](
-          const rpc::CallContext& call,
-          const Request& request) mutable -> Awaitable<absl::StatusOr<Response>> {
+          const rpc::CallContext& call, const Request& request) mutable -> Awaitable<absl::StatusOr<Response>> {
         absl::Status live = sign_ins->RequireLive(*call.user);
         if (!live.ok()) {
           co_return live;

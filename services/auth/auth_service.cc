@@ -41,16 +41,16 @@ constexpr absl::Duration kMaxLeeway = absl::Minutes(5);
 constexpr size_t kMinSecretBytes = 16;
 
 absl::Status Invalid(std::string_view field, std::string_view what) {
-  return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what),
-                   "AUTH_OPTIONS_INVALID", {{"field", std::string(field)}});
+  return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, " ", what), "AUTH_OPTIONS_INVALID",
+                   {{"field", std::string(field)}});
 }
 
 // A token must not outlive the key that signed it.
 absl::Status ValidateLifetime(std::string_view field, absl::Duration lifetime) {
   return lifetime > absl::ZeroDuration() && lifetime <= kMaxRunTokenLifetime
              ? absl::OkStatus()
-             : Invalid(field, absl::StrCat("must be more than 0 s and at most ",
-                                           absl::FormatDuration(kMaxRunTokenLifetime)));
+             : Invalid(field,
+                       absl::StrCat("must be more than 0 s and at most ", absl::FormatDuration(kMaxRunTokenLifetime)));
 }
 
 absl::Status Validate(const AuthServer::Options& options) {
@@ -60,15 +60,12 @@ absl::Status Validate(const AuthServer::Options& options) {
   if (options.key_rotation_interval < absl::ZeroDuration()) {
     return Invalid("key_rotation_interval", "must not be negative");
   }
-  RETURN_IF_ERROR(
-      ValidateLifetime("access_token_lifetime", options.sessions.access_token_lifetime));
-  RETURN_IF_ERROR(
-      ValidateLifetime("service_token_lifetime", options.tokens.service_token_lifetime));
+  RETURN_IF_ERROR(ValidateLifetime("access_token_lifetime", options.sessions.access_token_lifetime));
+  RETURN_IF_ERROR(ValidateLifetime("service_token_lifetime", options.tokens.service_token_lifetime));
   if (options.sessions.session_idle_lifetime < options.sessions.access_token_lifetime ||
       options.sessions.session_lifetime < options.sessions.session_idle_lifetime) {
-    return Invalid(
-        "session_lifetime",
-        "must not be shorter than session_idle_lifetime, nor that than an access token's");
+    return Invalid("session_lifetime",
+                   "must not be shorter than session_idle_lifetime, nor that than an access token's");
   }
   if (options.accounts.min_password_length < 1) {
     return Invalid("min_password_length", "must be at least 1");
@@ -109,17 +106,15 @@ struct AuthServer::State {
   std::vector<std::unique_ptr<grpc::Service>> services;
 };
 
-absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
-                                                               Dependencies dependencies) {
+absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options, Dependencies dependencies) {
   RETURN_IF_ERROR(Validate(options));
   const std::string admin_login = options.accounts.admin_login;
   auto state = std::make_unique<State>();
   ASSIGN_OR_RETURN(
       state->database,
-      storage::Database::Open(
-          {.path = options.data_dir.empty() ? "" : absl::StrCat(options.data_dir, "/auth.db"),
-           .migrations = Migrations(),
-           .durable = options.durable}));
+      storage::Database::Open({.path = options.data_dir.empty() ? "" : absl::StrCat(options.data_dir, "/auth.db"),
+                               .migrations = Migrations(),
+                               .durable = options.durable}));
   storage::Database* const database = state->database.get();
   Clock* const clock = dependencies.clock;
   IdGenerator* const ids = dependencies.ids;
@@ -127,15 +122,14 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
   RevocationLog* const revocations = state->revocations.get();
   state->audit = std::make_unique<AuditLog>(database, clock, dependencies.sealer);
   AuditLog* const audit = state->audit.get();
-  ASSIGN_OR_RETURN(
-      state->keys,
-      KeyStore::Open({.overlap = kMaxRunTokenLifetime + kMaxLeeway, .algorithm = options.key_algorithm},
-                     {.database = database,
-                      .sealer = dependencies.sealer,
-                      .clock = clock,
-                      .ids = ids,
-                      .audit = audit,
-                      .revocations = revocations}));
+  ASSIGN_OR_RETURN(state->keys,
+                   KeyStore::Open({.overlap = kMaxRunTokenLifetime + kMaxLeeway, .algorithm = options.key_algorithm},
+                                  {.database = database,
+                                   .sealer = dependencies.sealer,
+                                   .clock = clock,
+                                   .ids = ids,
+                                   .audit = audit,
+                                   .revocations = revocations}));
   state->rotation = std::make_unique<KeyRotation>(
       options.key_rotation_interval,
       KeyRotation::Dependencies{
@@ -146,39 +140,37 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                            .cache_entries = options.verified_token_cache},
                                                           state->keys.get(), clock));
   rpc::ForgetRevokedTokens(revocations->set(), state->verifier);
-  state->issuer = std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(),
-                                                clock, ids);
+  state->issuer = std::make_unique<TokenIssuer>(options.issuer, options.audience, state->keys.get(), clock, ids);
   state->hasher = std::make_unique<PasswordHasher>(options.scrypt, dependencies.blocking);
   state->throttle = std::make_unique<SignInThrottle>(options.throttle, clock);
   RETURN_IF_ERROR(state->throttle->Restore(*database));
   ASSIGN_OR_RETURN(state->breached, BreachedPasswords::Open(options.breached_passwords));
-  state->sign_ins = std::make_unique<SignIns>(
-      options.sessions, SignIns::Dependencies{.database = database,
-                                              .clock = clock,
-                                              .ids = ids,
-                                              .hasher = state->hasher.get(),
-                                              .throttle = state->throttle.get(),
-                                              .issuer = state->issuer.get(),
-                                              .audit = audit,
-                                              .revocations = revocations});
-  state->accounts = std::make_unique<Accounts>(
-      options.accounts, Accounts::Dependencies{.database = database,
-                                               .clock = clock,
-                                               .ids = ids,
-                                               .hasher = state->hasher.get(),
-                                               .throttle = state->throttle.get(),
-                                               .audit = audit,
-                                               .revocations = revocations,
-                                               .verifier = state->verifier.get(),
-                                               .sign_ins = state->sign_ins.get(),
-                                               .breached = state->breached.get(),
-                                               .pool = dependencies.blocking});
-  state->exchange = std::make_unique<TokenExchange>(
-      std::move(options.tokens), TokenExchange::Dependencies{.clock = clock,
-                                                             .verifier = state->verifier.get(),
-                                                             .issuer = state->issuer.get(),
-                                                             .sign_ins = state->sign_ins.get(),
-                                                             .audit = audit});
+  state->sign_ins = std::make_unique<SignIns>(options.sessions, SignIns::Dependencies{.database = database,
+                                                                                      .clock = clock,
+                                                                                      .ids = ids,
+                                                                                      .hasher = state->hasher.get(),
+                                                                                      .throttle = state->throttle.get(),
+                                                                                      .issuer = state->issuer.get(),
+                                                                                      .audit = audit,
+                                                                                      .revocations = revocations});
+  state->accounts =
+      std::make_unique<Accounts>(options.accounts, Accounts::Dependencies{.database = database,
+                                                                          .clock = clock,
+                                                                          .ids = ids,
+                                                                          .hasher = state->hasher.get(),
+                                                                          .throttle = state->throttle.get(),
+                                                                          .audit = audit,
+                                                                          .revocations = revocations,
+                                                                          .verifier = state->verifier.get(),
+                                                                          .sign_ins = state->sign_ins.get(),
+                                                                          .breached = state->breached.get(),
+                                                                          .pool = dependencies.blocking});
+  state->exchange = std::make_unique<TokenExchange>(std::move(options.tokens),
+                                                    TokenExchange::Dependencies{.clock = clock,
+                                                                                .verifier = state->verifier.get(),
+                                                                                .issuer = state->issuer.get(),
+                                                                                .sign_ins = state->sign_ins.get(),
+                                                                                .audit = audit});
   state->roles = std::make_unique<Roles>(database, audit);
   state->denials = std::make_unique<PermissionDenials>(audit);
 
@@ -193,8 +185,7 @@ absl::StatusOr<std::unique_ptr<AuthServer>> AuthServer::Create(Options options,
                                                   .verifier = state->verifier.get(),
                                                   .sign_ins = state->sign_ins.get()}));
 
-  Edge edge{
-      .calls = dependencies.rpc, .sign_ins = state->sign_ins.get(), .providers = state->providers.get()};
+  Edge edge{.calls = dependencies.rpc, .sign_ins = state->sign_ins.get(), .providers = state->providers.get()};
   edge.calls.verifier = state->verifier.get();
   edge.calls.key_refresher = nullptr;
   edge.calls.denials = state->denials.get();

@@ -41,12 +41,12 @@ class AuthServer {
     TokenExchange::Options tokens;
     SignInThrottle::Options throttle;
     crypto::ScryptParameters scrypt;
-    std::string breached_passwords;  // A file for HashListFile; "" for none.
-    absl::Duration token_leeway = absl::Seconds(30);  // See TokenVerifier::Options.
-    size_t verified_token_cache = 0;  // Entries; 0 remembers none.
+    std::string breached_passwords;                               // A file for HashListFile; "" for none.
+    absl::Duration token_leeway = absl::Seconds(30);              // See TokenVerifier::Options.
+    size_t verified_token_cache = 0;                              // Entries; 0 remembers none.
     crypto::Algorithm key_algorithm = crypto::Algorithm::kEdDsa;  // Of new signing keys; or kEs256.
     absl::Duration key_rotation_interval = absl::ZeroDuration();  // How old one gets; 0: on demand only.
-    std::vector<oidc::Provider> providers;  // In the order in which they are offered.
+    std::vector<oidc::Provider> providers;                        // In the order in which they are offered.
   };
 
   struct Dependencies {  // All outlive the server.
@@ -61,8 +61,7 @@ class AuthServer {
 
   // INVALID_ARGUMENT `AUTH_OPTIONS_INVALID` (metadata `field`), TOKEN_OPTIONS_INVALID, BREACHED_PASSWORDS_INVALID; and the
   // errors of the database and of the keys.
-  static absl::StatusOr<std::unique_ptr<AuthServer>> Create(Options options,
-                                                            Dependencies dependencies);
+  static absl::StatusOr<std::unique_ptr<AuthServer>> Create(Options options, Dependencies dependencies);
   ~AuthServer();
 
   // To be registered on one grpc::Server; they live as long as this.

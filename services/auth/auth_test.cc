@@ -61,18 +61,15 @@ constexpr absl::Duration kOverlap = absl::Hours(24);
 class AuthTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(database_,
-                         storage::Database::Open({.path = "", .migrations = Migrations()}));
+    ASSERT_OK_AND_ASSIGN(database_, storage::Database::Open({.path = "", .migrations = Migrations()}));
     ASSERT_OK_AND_ASSIGN(sealer_, crypto::Sealer::Create(crypto::RandomSecret(32)));
     audit_ = std::make_unique<AuditLog>(database_.get(), &clock_, sealer_.get());
     ASSERT_OK_AND_ASSIGN(breached_, BreachedPasswords::Open(""));
     ASSERT_OK_AND_ASSIGN(revocations_, RevocationLog::Open(kOverlap, database_.get(), &clock_));
     ASSERT_OK_AND_ASSIGN(keys_, KeyStore::Open({.overlap = kOverlap}, KeyDependencies()));
     ASSERT_OK_AND_ASSIGN(verifier_,
-                         TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"},
-                                               keys_.get(), &clock_));
-    issuer_ =
-        std::make_unique<TokenIssuer>("bulkhead", "bulkhead", keys_.get(), &clock_, ids_.get());
+                         TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"}, keys_.get(), &clock_));
+    issuer_ = std::make_unique<TokenIssuer>("bulkhead", "bulkhead", keys_.get(), &clock_, ids_.get());
     UseHasher({.n = 16, .r = 1, .p = 1});
   }
 
@@ -88,40 +85,37 @@ class AuthTest : public ::testing::Test {
   // Makes all that hashes passwords anew, on the same data.
   void UseHasher(crypto::ScryptParameters parameters) {
     hasher_ = std::make_unique<PasswordHasher>(parameters, pool_.get());
-    sign_ins_ = std::make_unique<SignIns>(SignIns::Options{},
-                                          SignIns::Dependencies{.database = database_.get(),
-                                                                .clock = &clock_,
-                                                                .ids = ids_.get(),
-                                                                .hasher = hasher_.get(),
-                                                                .throttle = &throttle_,
-                                                                .issuer = issuer_.get(),
-                                                                .audit = audit_.get(),
-                                                                .revocations = revocations_.get()});
+    sign_ins_ = std::make_unique<SignIns>(SignIns::Options{}, SignIns::Dependencies{.database = database_.get(),
+                                                                                    .clock = &clock_,
+                                                                                    .ids = ids_.get(),
+                                                                                    .hasher = hasher_.get(),
+                                                                                    .throttle = &throttle_,
+                                                                                    .issuer = issuer_.get(),
+                                                                                    .audit = audit_.get(),
+                                                                                    .revocations = revocations_.get()});
     UseAccounts({.admin_login = "root"});
     TokenExchange::Options options;
-    options.service_accounts["agent"] = {.secret = Secret(kServiceSecret),
-                                         .permissions = {"token:run:exchange"}};
-    exchange_ = std::make_unique<TokenExchange>(
-        std::move(options), TokenExchange::Dependencies{.clock = &clock_,
-                                                        .verifier = verifier_.get(),
-                                                        .issuer = issuer_.get(),
-                                                        .sign_ins = sign_ins_.get(),
-                                                        .audit = audit_.get()});
+    options.service_accounts["agent"] = {.secret = Secret(kServiceSecret), .permissions = {"token:run:exchange"}};
+    exchange_ =
+        std::make_unique<TokenExchange>(std::move(options), TokenExchange::Dependencies{.clock = &clock_,
+                                                                                        .verifier = verifier_.get(),
+                                                                                        .issuer = issuer_.get(),
+                                                                                        .sign_ins = sign_ins_.get(),
+                                                                                        .audit = audit_.get()});
   }
 
   void UseAccounts(Accounts::Options options) {
-    accounts_ = std::make_unique<Accounts>(std::move(options),
-                                           Accounts::Dependencies{.database = database_.get(),
-                                                                  .clock = &clock_,
-                                                                  .ids = ids_.get(),
-                                                                  .hasher = hasher_.get(),
-                                                                  .throttle = &throttle_,
-                                                                  .audit = audit_.get(),
-                                                                  .revocations = revocations_.get(),
-                                                                  .verifier = verifier_.get(),
-                                                                  .sign_ins = sign_ins_.get(),
-                                                                  .breached = breached_.get(),
-                                                                  .pool = pool_.get()});
+    accounts_ = std::make_unique<Accounts>(std::move(options), Accounts::Dependencies{.database = database_.get(),
+                                                                                      .clock = &clock_,
+                                                                                      .ids = ids_.get(),
+                                                                                      .hasher = hasher_.get(),
+                                                                                      .throttle = &throttle_,
+                                                                                      .audit = audit_.get(),
+                                                                                      .revocations = revocations_.get(),
+                                                                                      .verifier = verifier_.get(),
+                                                                                      .sign_ins = sign_ins_.get(),
+                                                                                      .breached = breached_.get(),
+                                                                                      .pool = pool_.get()});
   }
 
   template <typename T>
@@ -131,15 +125,12 @@ class AuthTest : public ::testing::Test {
 
   absl::StatusOr<User> Register(const std::string& login, const std::string& request_id = "",
                                 const rpc::CallContext& call = Anonymous()) {
-    const Accounts::Registration registration{.login = login,
-                                              .password = Secret(kPassword),
-                                              .display_name = "",
-                                              .request_id = request_id};
+    const Accounts::Registration registration{
+        .login = login, .password = Secret(kPassword), .display_name = "", .request_id = request_id};
     return Run(accounts_->Register(call, registration));
   }
 
-  absl::StatusOr<SignedIn> SignIn(const std::string& login,
-                                  const std::string& password = kPassword) {
+  absl::StatusOr<SignedIn> SignIn(const std::string& login, const std::string& password = kPassword) {
     const rpc::CallContext call = Anonymous();
     const Secret secret(password);
     return Run(sign_ins_->SignIn(call, login, secret));
@@ -150,9 +141,8 @@ class AuthTest : public ::testing::Test {
     return Run(sign_ins_->Refresh(call, refresh_token));
   }
 
-  absl::StatusOr<IssuedToken> Exchange(const rpc::CallContext& call, const RawToken& subject,
-                                       const std::string& user, absl::Duration lifetime,
-                                       std::vector<std::string> permissions = {}) {
+  absl::StatusOr<IssuedToken> Exchange(const rpc::CallContext& call, const RawToken& subject, const std::string& user,
+                                       absl::Duration lifetime, std::vector<std::string> permissions = {}) {
     const TokenExchange::Request request{.subject = subject.Copy(),
                                          .run_user = user,
                                          .run = "run-1",
@@ -173,8 +163,7 @@ class AuthTest : public ::testing::Test {
     rpc::CallContext call = Anonymous();
     absl::StatusOr<VerifiedToken> verified = verifier_->Verify(token);
     EXPECT_OK(verified);
-    absl::StatusOr<UserContext> user =
-        UserContext::FromToken(*verified, {.request_id = call.request_id});
+    absl::StatusOr<UserContext> user = UserContext::FromToken(*verified, {.request_id = call.request_id});
     EXPECT_OK(user);
     call.user = *std::move(user);
     call.token = std::make_shared<const RawToken>(token.Copy());
@@ -196,15 +185,14 @@ class AuthTest : public ::testing::Test {
     EXPECT_OK(records);
     std::vector<std::string> lines;
     for (const AuditRecord& record : *records) {
-      lines.push_back(
-          absl::StrCat(record.entry.action, record.entry.allowed ? "" : " ", record.entry.reason));
+      lines.push_back(absl::StrCat(record.entry.action, record.entry.allowed ? "" : " ", record.entry.reason));
     }
     return lines;
   }
 
   void Sql(std::string sql) {
-    ASSERT_OK(database_->WriteAndWait(
-        [&](storage::Connection& connection) { return connection.Execute(sql).status(); }));
+    ASSERT_OK(
+        database_->WriteAndWait([&](storage::Connection& connection) { return connection.Execute(sql).status(); }));
   }
 
   SimulatedClock clock_{kNoon};
@@ -233,15 +221,13 @@ TEST_F(AuthTest, RefreshTokenRotatesAndItsReuseRevokesTheSession) {
   EXPECT_EQ(second.session, first.session);
   EXPECT_OK(sign_ins_->CheckLive(ada.id, first.session));
 
-  EXPECT_THAT(Refresh(first.refresh_token),
-              HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
+  EXPECT_THAT(Refresh(first.refresh_token), HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
   EXPECT_THAT(Refresh(second.refresh_token), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(sign_ins_->CheckLive(ada.id, first.session), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(Refresh(Secret("made up")), HasReason("REFRESH_TOKEN_INVALID"));
-  EXPECT_THAT(
-      Audit(absl::StrCat("users/", ada.id)),
-      ElementsAre("user.create", "session.sign_in", "session.refresh",
-                  "session.refresh REFRESH_TOKEN_REUSED", "session.refresh SESSION_REVOKED"));
+  EXPECT_THAT(Audit(absl::StrCat("users/", ada.id)),
+              ElementsAre("user.create", "session.sign_in", "session.refresh", "session.refresh REFRESH_TOKEN_REUSED",
+                          "session.refresh SESSION_REVOKED"));
 }
 
 TEST_F(AuthTest, SessionEndsWhenIdleAndAtTheLatestWhenOld) {
@@ -286,13 +272,10 @@ TEST_F(AuthTest, RepeatedRegistrationReturnsTheFirstAnswerToItsAuthorOnly) {
   ASSERT_OK_AND_ASSIGN(User first, Register("ada", "request-7"));
   ASSERT_OK_AND_ASSIGN(User again, Register("ada", "request-7"));
   EXPECT_EQ(again.id, first.id);
-  EXPECT_THAT(Register("ada", "request-8"),
-              HasReason(absl::StatusCode::kAlreadyExists, "LOGIN_TAKEN"));
+  EXPECT_THAT(Register("ada", "request-8"), HasReason(absl::StatusCode::kAlreadyExists, "LOGIN_TAKEN"));
   const rpc::CallContext call = Anonymous();
-  const Accounts::Registration stranger{.login = "ada",
-                                        .password = Secret("another password"),
-                                        .display_name = "",
-                                        .request_id = "request-7"};
+  const Accounts::Registration stranger{
+      .login = "ada", .password = Secret("another password"), .display_name = "", .request_id = "request-7"};
   EXPECT_THAT(Run(accounts_->Register(call, stranger)), HasReason("LOGIN_TAKEN"));
   EXPECT_THAT(Register("Ada!"), HasReason("LOGIN_INVALID"));
   const Accounts::Registration careless{
@@ -307,8 +290,7 @@ TEST_F(AuthTest, ClosedRegistrationIsOpenToAdministrators) {
   ASSERT_OK_AND_ASSIGN(SignedIn ada, SignIn("ada"));
   UseAccounts({.open_registration = false});
   rpc::CallContext call = Anonymous();
-  EXPECT_THAT(Register("bob", "", call),
-              HasReason(absl::StatusCode::kPermissionDenied, "REGISTRATION_CLOSED"));
+  EXPECT_THAT(Register("bob", "", call), HasReason(absl::StatusCode::kPermissionDenied, "REGISTRATION_CLOSED"));
   call.token = std::make_shared<const RawToken>(ada.access.token.Copy());
   EXPECT_THAT(Register("bob", "", call), HasReason("REGISTRATION_CLOSED"));
   call.token = std::make_shared<const RawToken>(root.access.token.Copy());
@@ -322,14 +304,12 @@ TEST_F(AuthTest, DisabledUserLosesHisSessionsAndCannotSignIn) {
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn root, SignIn("root"));
   const rpc::CallContext call = CallWith(root.access.token);
-  const Accounts::Change disable{
-      .display_name = std::nullopt, .disabled = true, .roles = std::nullopt};
+  const Accounts::Change disable{.display_name = std::nullopt, .disabled = true, .roles = std::nullopt};
   ASSERT_OK(Run(accounts_->Update(call, ada.id, disable)));
   EXPECT_THAT(Refresh(session.refresh_token), HasReason("SESSION_REVOKED"));
   EXPECT_THAT(SignIn("ada"), HasReason("CREDENTIALS_INVALID"));
-  const Accounts::Change unknown_role{.display_name = std::nullopt,
-                                      .disabled = std::nullopt,
-                                      .roles = std::vector<std::string>{"captain"}};
+  const Accounts::Change unknown_role{
+      .display_name = std::nullopt, .disabled = std::nullopt, .roles = std::vector<std::string>{"captain"}};
   EXPECT_THAT(Run(accounts_->Update(call, ada.id, unknown_role)), HasReason("ROLE_UNKNOWN"));
 }
 
@@ -351,8 +331,7 @@ TEST_F(AuthTest, ExchangedTokenIsNarrowedToTheRun) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
   const rpc::CallContext agent = CallOfAgent();
-  ASSERT_OK_AND_ASSIGN(IssuedToken issued,
-                       Exchange(agent, session.access.token, ada.id, absl::Hours(2)));
+  ASSERT_OK_AND_ASSIGN(IssuedToken issued, Exchange(agent, session.access.token, ada.id, absl::Hours(2)));
 
   ASSERT_OK_AND_ASSIGN(VerifiedToken run, verifier_->Verify(issued.token));
   EXPECT_EQ(run.claims().subject, ada.id);
@@ -383,13 +362,11 @@ TEST_F(AuthTest, ExchangeIsRefusedForOthersRunsLongLivesUsersAndDeadSessions) {
               HasReason(absl::StatusCode::kNotFound, "RESOURCE_NOT_FOUND"));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::Hours(24 * 8)), HasReason("LIFETIME_INVALID"));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::ZeroDuration()), HasReason("LIFETIME_INVALID"));
-  EXPECT_THAT(Exchange(agent, *agent.token, ada.id, absl::Hours(1)),
-              HasReason("TOKEN_CLAIM_INVALID"));
+  EXPECT_THAT(Exchange(agent, *agent.token, ada.id, absl::Hours(1)), HasReason("TOKEN_CLAIM_INVALID"));
   EXPECT_THAT(Exchange(user, token, ada.id, absl::Hours(1)), HasReason("SERVICE_ONLY"));
   ASSERT_OK(Run(sign_ins_->RevokeAll(user, user.user->user(), /*keep_current=*/false)));
   EXPECT_THAT(Exchange(agent, token, ada.id, absl::Hours(1)), HasReason("SESSION_REVOKED"));
-  EXPECT_THAT(exchange_->Introspect(token),
-              bulkhead::testing::IsOkAndHolds(::testing::Eq(std::nullopt)));
+  EXPECT_THAT(exchange_->Introspect(token), bulkhead::testing::IsOkAndHolds(::testing::Eq(std::nullopt)));
 }
 
 TEST_F(AuthTest, ServiceNeedsItsSecret) {
@@ -484,18 +461,16 @@ TEST_F(AuthTest, TheSigningKeyIsRotatedBySchedule) {
   rotation.Shutdown();
   EXPECT_OK(executor_->Drain(absl::Seconds(30)));
   EXPECT_THAT(audit_->ListAcrossUsers({.action = "key.rotate"}, 0, 10),
-              bulkhead::testing::IsOkAndHolds(ElementsAre(::testing::Field(
-                  &AuditRecord::entry, ::testing::Field(&AuditEntry::actor, "services/auth")))));
+              bulkhead::testing::IsOkAndHolds(ElementsAre(
+                  ::testing::Field(&AuditRecord::entry, ::testing::Field(&AuditEntry::actor, "services/auth")))));
 }
 
 TEST_F(AuthTest, KeysOutliveARestartAndNeedTheSealingKey) {
   ASSERT_OK(Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
-  ASSERT_OK_AND_ASSIGN(std::unique_ptr<KeyStore> reopened,
-                       KeyStore::Open({.overlap = kOverlap}, KeyDependencies()));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<KeyStore> reopened, KeyStore::Open({.overlap = kOverlap}, KeyDependencies()));
   EXPECT_EQ(reopened->Signer()->id, keys_->Signer()->id);
-  ASSERT_OK_AND_ASSIGN(std::unique_ptr<crypto::Sealer> stranger,
-                       crypto::Sealer::Create(crypto::RandomSecret(32)));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<crypto::Sealer> stranger, crypto::Sealer::Create(crypto::RandomSecret(32)));
   KeyStore::Dependencies dependencies = KeyDependencies();
   dependencies.sealer = stranger.get();
   EXPECT_THAT(KeyStore::Open({.overlap = kOverlap}, dependencies),
@@ -569,13 +544,10 @@ TEST_F(AuthTest, RoleReachesItsUsersWithTheirNextRefresh) {
   const rpc::CallContext call = CallWith(root.access.token);
   Roles roles(database_.get(), audit_.get());
   ASSERT_OK(Run(roles.Create(call, {.id = "auditor", .permissions = {"audit:all:read"}})));
-  EXPECT_THAT(Run(roles.Create(call, {.id = "member", .permissions = {}})),
-              HasReason("ROLE_EXISTS"));
-  EXPECT_THAT(Run(roles.Update(call, {.id = "admin", .permissions = {}})),
-              HasReason("ROLE_BUILT_IN"));
-  const Accounts::Change promote{.display_name = std::nullopt,
-                                 .disabled = std::nullopt,
-                                 .roles = std::vector<std::string>{"member", "auditor"}};
+  EXPECT_THAT(Run(roles.Create(call, {.id = "member", .permissions = {}})), HasReason("ROLE_EXISTS"));
+  EXPECT_THAT(Run(roles.Update(call, {.id = "admin", .permissions = {}})), HasReason("ROLE_BUILT_IN"));
+  const Accounts::Change promote{
+      .display_name = std::nullopt, .disabled = std::nullopt, .roles = std::vector<std::string>{"member", "auditor"}};
   ASSERT_OK(Run(accounts_->Update(call, ada.id, promote)));
   EXPECT_FALSE(CallWith(session.access.token).user->May("audit:all:read"));
   ASSERT_OK_AND_ASSIGN(session, Refresh(session.refresh_token));
@@ -585,10 +557,8 @@ TEST_F(AuthTest, RoleReachesItsUsersWithTheirNextRefresh) {
 
 TEST(SignInThrottleTest, PauseGrowsToItsLimitAndIsForgotten) {
   SimulatedClock clock(kNoon);
-  SignInThrottle throttle({.free_failures_by_login = 2,
-                           .first_pause = absl::Seconds(1),
-                           .longest_pause = absl::Seconds(4)},
-                          &clock);
+  SignInThrottle throttle(
+      {.free_failures_by_login = 2, .first_pause = absl::Seconds(1), .longest_pause = absl::Seconds(4)}, &clock);
   auto wait = [&] {
     absl::Status status = throttle.Begin("ada", "");
     if (status.ok()) {
@@ -599,8 +569,7 @@ TEST(SignInThrottleTest, PauseGrowsToItsLimitAndIsForgotten) {
   };
   EXPECT_EQ(wait(), absl::ZeroDuration());
   EXPECT_EQ(wait(), absl::ZeroDuration());
-  for (absl::Duration pause :
-       {absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(4)}) {
+  for (absl::Duration pause : {absl::Seconds(1), absl::Seconds(2), absl::Seconds(4), absl::Seconds(4)}) {
     EXPECT_EQ(wait(), pause);
     EXPECT_EQ(wait(), pause) << "a refused attempt made the pause longer";
     clock.Advance(pause);
@@ -636,8 +605,7 @@ TEST(SignInThrottleTest, AddressIsSlowedDownWhateverLoginItTries) {
 TEST(PermissionsTest, IntersectionGrantsWhatBothGrant) {
   EXPECT_THAT(IntersectPermissions({"tool:*:invoke", "file:own:read"}, {"*:own:*", "tool:x:*"}),
               UnorderedElementsAre("tool:own:invoke", "tool:x:invoke", "file:own:read"));
-  EXPECT_THAT(IntersectPermissions({"*:*:*"}, RunPermissions()),
-              ::testing::ElementsAreArray(RunPermissions()));
+  EXPECT_THAT(IntersectPermissions({"*:*:*"}, RunPermissions()), ::testing::ElementsAreArray(RunPermissions()));
   EXPECT_THAT(IntersectPermissions({}, RunPermissions()), IsEmpty());
 }
 

@@ -45,7 +45,8 @@ absl::Status BreachedPasswords::Check(std::string_view login, const Secret& pass
     if (!leaked.ok()) {
       // Where the file lies is nothing for who chooses a password.
       ABSL_LOG(ERROR) << leaked.status();
-      return AuthError(absl::StatusCode::kInternal, "the list of leaked passwords is damaged: an administrator must see to it",
+      return AuthError(absl::StatusCode::kInternal,
+                       "the list of leaked passwords is damaged: an administrator must see to it",
                        "BREACHED_PASSWORDS_INVALID");
     }
     if (*leaked) {

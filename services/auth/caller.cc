@@ -24,9 +24,8 @@ std::string NameOfSubject(std::string_view subject) {
 }
 
 absl::Status Malformed(std::string_view name, std::string_view format) {
-  return AuthError(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("'", name, "' is not of the form ", format), "ID_MALFORMED",
-                   {{"name", std::string(name)}});
+  return AuthError(absl::StatusCode::kInvalidArgument, absl::StrCat("'", name, "' is not of the form ", format),
+                   "ID_MALFORMED", {{"name", std::string(name)}});
 }
 
 }  // namespace

@@ -12,14 +12,11 @@
 
 namespace bulkhead::auth {
 
-inline absl::Status AuthError(absl::StatusCode code, std::string_view message,
-                              std::string_view reason,
+inline absl::Status AuthError(absl::StatusCode code, std::string_view message, std::string_view reason,
                               std::map<std::string, std::string> metadata = {}) {
-  return MakeError(code, message,
-                   {.domain = "bulkhead.auth",
-                    .reason = std::string(reason),
-                    .metadata = std::move(metadata),
-                    .retry_after = {}});
+  return MakeError(
+      code, message,
+      {.domain = "bulkhead.auth", .reason = std::string(reason), .metadata = std::move(metadata), .retry_after = {}});
 }
 
 }  // namespace bulkhead::auth

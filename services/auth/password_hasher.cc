@@ -28,22 +28,18 @@ struct StoredHash {
 };
 
 std::string Format(const StoredHash& stored) {
-  return absl::StrCat("scrypt$", stored.parameters.n, "$", stored.parameters.r, "$",
-                      stored.parameters.p, "$", absl::WebSafeBase64Escape(stored.salt), "$",
-                      absl::WebSafeBase64Escape(stored.hash));
+  return absl::StrCat("scrypt$", stored.parameters.n, "$", stored.parameters.r, "$", stored.parameters.p, "$",
+                      absl::WebSafeBase64Escape(stored.salt), "$", absl::WebSafeBase64Escape(stored.hash));
 }
 
 absl::StatusOr<StoredHash> Parse(std::string_view text) {
   std::vector<std::string_view> parts = absl::StrSplit(text, '$');
   StoredHash stored;
-  if (parts.size() != 6 || parts[0] != "scrypt" ||
-      !absl::SimpleAtoi(parts[1], &stored.parameters.n) ||
-      !absl::SimpleAtoi(parts[2], &stored.parameters.r) ||
-      !absl::SimpleAtoi(parts[3], &stored.parameters.p) ||
-      !absl::WebSafeBase64Unescape(parts[4], &stored.salt) ||
-      !absl::WebSafeBase64Unescape(parts[5], &stored.hash) || stored.hash.size() != kHashBytes) {
-    return AuthError(absl::StatusCode::kDataLoss, "a stored password hash is malformed",
-                     "PASSWORD_HASH_MALFORMED");
+  if (parts.size() != 6 || parts[0] != "scrypt" || !absl::SimpleAtoi(parts[1], &stored.parameters.n) ||
+      !absl::SimpleAtoi(parts[2], &stored.parameters.r) || !absl::SimpleAtoi(parts[3], &stored.parameters.p) ||
+      !absl::WebSafeBase64Unescape(parts[4], &stored.salt) || !absl::WebSafeBase64Unescape(parts[5], &stored.hash) ||
+      stored.hash.size() != kHashBytes) {
+    return AuthError(absl::StatusCode::kDataLoss, "a stored password hash is malformed", "PASSWORD_HASH_MALFORMED");
   }
   return stored;
 }
@@ -73,7 +69,7 @@ Awaitable<absl::StatusOr<bool>> PasswordHasher::Verify(const Secret& password,
     CO_ASSIGN_OR_RETURN(expected, Parse(*stored));
   }
   CO_ASSIGN_OR_RETURN(Secret hash, co_await Derive(password, expected.salt, expected.parameters));
-  co_return has_password && crypto::ConstantTimeEquals(hash.Reveal(), expected.hash);
+  co_return has_password&& crypto::ConstantTimeEquals(hash.Reveal(), expected.hash);
 }
 
 bool PasswordHasher::NeedsRehash(const std::string& stored) const {
@@ -81,8 +77,8 @@ bool PasswordHasher::NeedsRehash(const std::string& stored) const {
   return !parsed.ok() || !SameCost(parsed->parameters, parameters_);
 }
 
-Awaitable<absl::StatusOr<Secret>> PasswordHasher::Derive(
-    const Secret& password, const std::string& salt, const crypto::ScryptParameters& parameters) {
+Awaitable<absl::StatusOr<Secret>> PasswordHasher::Derive(const Secret& password, const std::string& salt,
+                                                         const crypto::ScryptParameters& parameters) {
   hashes_.fetch_add(1, std::memory_order_relaxed);
   co_return co_await RunBlocking(pool_, [password = password.Copy(), salt, parameters] {
     return crypto::Scrypt(password, salt, parameters, kHashBytes);

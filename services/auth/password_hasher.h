@@ -27,8 +27,7 @@ class PasswordHasher {
 
   // Whether `password` belongs to `stored`. Without a stored hash (an unknown login, or "" of an
   // account that has no password) the answer is false, after the same work. DATA_LOSS `PASSWORD_HASH_MALFORMED` when `stored` is none of ours.
-  Awaitable<absl::StatusOr<bool>> Verify(const Secret& password,
-                                         const std::optional<std::string>& stored);
+  Awaitable<absl::StatusOr<bool>> Verify(const Secret& password, const std::optional<std::string>& stored);
 
   // True when `stored` was made with other parameters than today's.
   bool NeedsRehash(const std::string& stored) const;

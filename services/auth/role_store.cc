@@ -46,9 +46,7 @@ void AddOnce(std::vector<std::string>& list, std::string value) {
 }
 
 Role ReadRole(const storage::Row& row) {
-  return {.id = row.Text(0),
-          .permissions = absl::StrSplit(row.Text(1), ' ', absl::SkipEmpty()),
-          .built_in = false};
+  return {.id = row.Text(0), .permissions = absl::StrSplit(row.Text(1), ' ', absl::SkipEmpty()), .built_in = false};
 }
 
 }  // namespace
@@ -58,14 +56,12 @@ const std::vector<Role>& BuiltInRoles() {
       {.id = kAdminRole, .permissions = {"*:*:*"}, .built_in = true},
       {.id = kMemberRole,
        // Verb by verb, so that a new method is open to nobody until somebody decides.
-       .permissions = {"agent:own:create",     "agent:own:delete",  "agent:own:read",
-                       "agent:own:update",     "approval:own:read", "approval:own:resolve",
-                       "event:own:read",       "file:own:read",     "file:own:write",
-                       "permission:own:check", "run:own:cancel",    "run:own:create",
-                       "run:own:delete",       "run:own:read",      "session:own:read",
-                       "session:own:revoke",   "thread:own:create", "thread:own:delete",
-                       "thread:own:read",      "tool:*:invoke",     "tool:own:read",
-                       "tool:own:register",    "user:own:read",     "user:own:update"},
+       .permissions = {"agent:own:create",  "agent:own:delete",     "agent:own:read",   "agent:own:update",
+                       "approval:own:read", "approval:own:resolve", "event:own:read",   "file:own:read",
+                       "file:own:write",    "permission:own:check", "run:own:cancel",   "run:own:create",
+                       "run:own:delete",    "run:own:read",         "session:own:read", "session:own:revoke",
+                       "thread:own:create", "thread:own:delete",    "thread:own:read",  "tool:*:invoke",
+                       "tool:own:read",     "tool:own:register",    "user:own:read",    "user:own:update"},
        .built_in = true},
   };
   return *kRoles;
@@ -73,15 +69,13 @@ const std::vector<Role>& BuiltInRoles() {
 
 const std::vector<std::string>& RunPermissions() {
   static const auto* const kPermissions = new std::vector<std::string>{
-      "agent:own:read",       "event:own:read", "file:own:read",  "file:own:write",
-      "permission:own:check", "run:own:cancel", "run:own:create", "run:own:read",
-      "thread:own:read",      "tool:*:invoke",  "tool:own:read",
+      "agent:own:read", "event:own:read", "file:own:read",   "file:own:write", "permission:own:check", "run:own:cancel",
+      "run:own:create", "run:own:read",   "thread:own:read", "tool:*:invoke",  "tool:own:read",
   };
   return *kPermissions;
 }
 
-std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a,
-                                              absl::Span<const std::string> b) {
+std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a, absl::Span<const std::string> b) {
   std::vector<std::string> both;
   for (const std::string& left : a) {
     for (const std::string& right : b) {
@@ -100,8 +94,8 @@ absl::StatusOr<std::optional<Role>> RoleStore::Find(std::string_view id) {
     }
   }
   std::optional<Role> found;
-  RETURN_IF_ERROR(connection_.Query("SELECT id, permissions FROM roles WHERE id = ?",
-                                    {std::string(id)}, [&](const storage::Row& row) {
+  RETURN_IF_ERROR(connection_.Query("SELECT id, permissions FROM roles WHERE id = ?", {std::string(id)},
+                                    [&](const storage::Row& row) {
                                       found = ReadRole(row);
                                       return absl::OkStatus();
                                     }));
@@ -110,14 +104,12 @@ absl::StatusOr<std::optional<Role>> RoleStore::Find(std::string_view id) {
 
 absl::StatusOr<std::vector<Role>> RoleStore::List(std::string_view after, int limit) {
   std::vector<Role> roles;
-  absl::c_copy_if(BuiltInRoles(), std::back_inserter(roles),
-                  [&](const Role& role) { return role.id > after; });
-  RETURN_IF_ERROR(
-      connection_.Query("SELECT id, permissions FROM roles WHERE id > ? ORDER BY id LIMIT ?",
-                        {std::string(after), int64_t{limit}}, [&](const storage::Row& row) {
-                          roles.push_back(ReadRole(row));
-                          return absl::OkStatus();
-                        }));
+  absl::c_copy_if(BuiltInRoles(), std::back_inserter(roles), [&](const Role& role) { return role.id > after; });
+  RETURN_IF_ERROR(connection_.Query("SELECT id, permissions FROM roles WHERE id > ? ORDER BY id LIMIT ?",
+                                    {std::string(after), int64_t{limit}}, [&](const storage::Row& row) {
+                                      roles.push_back(ReadRole(row));
+                                      return absl::OkStatus();
+                                    }));
   absl::c_sort(roles, [](const Role& a, const Role& b) { return a.id < b.id; });
   if (roles.size() > static_cast<size_t>(limit)) {
     roles.resize(limit);
@@ -125,8 +117,7 @@ absl::StatusOr<std::vector<Role>> RoleStore::List(std::string_view after, int li
   return roles;
 }
 
-absl::StatusOr<std::vector<std::string>> RoleStore::PermissionsOf(
-    absl::Span<const std::string> roles) {
+absl::StatusOr<std::vector<std::string>> RoleStore::PermissionsOf(absl::Span<const std::string> roles) {
   std::vector<std::string> permissions;
   for (const std::string& id : roles) {
     ASSIGN_OR_RETURN(std::optional<Role> role, Find(id));
@@ -140,22 +131,20 @@ absl::StatusOr<std::vector<std::string>> RoleStore::PermissionsOf(
 }
 
 absl::Status RoleStore::Insert(const Role& role) {
-  absl::Status inserted = connection_
-                              .Execute("INSERT INTO roles (id, permissions) VALUES (?,?)",
-                                       {role.id, absl::StrJoin(role.permissions, " ")})
-                              .status();
+  absl::Status inserted =
+      connection_
+          .Execute("INSERT INTO roles (id, permissions) VALUES (?,?)", {role.id, absl::StrJoin(role.permissions, " ")})
+          .status();
   if (ReasonOf(inserted) == "STORAGE_CONFLICT") {
-    return AuthError(absl::StatusCode::kAlreadyExists,
-                     absl::StrCat("there is a role '", role.id, "' already"), "ROLE_EXISTS",
-                     {{"role", role.id}});
+    return AuthError(absl::StatusCode::kAlreadyExists, absl::StrCat("there is a role '", role.id, "' already"),
+                     "ROLE_EXISTS", {{"role", role.id}});
   }
   return inserted;
 }
 
 absl::Status RoleStore::Update(const Role& role) {
   return connection_
-      .Execute("UPDATE roles SET permissions = ? WHERE id = ?",
-               {absl::StrJoin(role.permissions, " "), role.id})
+      .Execute("UPDATE roles SET permissions = ? WHERE id = ?", {absl::StrJoin(role.permissions, " "), role.id})
       .status();
 }
 

@@ -31,8 +31,7 @@ const std::vector<Role>& BuiltInRoles();
 const std::vector<std::string>& RunPermissions();
 
 // The patterns that grant what both sides grant.
-std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a,
-                                              absl::Span<const std::string> b);
+std::vector<std::string> IntersectPermissions(absl::Span<const std::string> a, absl::Span<const std::string> b);
 
 // Within one transaction or snapshot: lives as long as `connection` is at hand.
 class RoleStore {

@@ -20,10 +20,8 @@
 namespace bulkhead::auth {
 namespace {
 
-absl::Status RoleError(absl::StatusCode code, std::string_view reason, std::string_view id,
-                       std::string_view what) {
-  return AuthError(code, absl::StrCat("the role '", id, "' ", what), reason,
-                   {{"role", std::string(id)}});
+absl::Status RoleError(absl::StatusCode code, std::string_view reason, std::string_view id, std::string_view what) {
+  return AuthError(code, absl::StrCat("the role '", id, "' ", what), reason, {{"role", std::string(id)}});
 }
 
 absl::Status ValidatePatterns(const Role& role) {
@@ -40,8 +38,7 @@ absl::Status RequireChangeable(storage::Connection& connection, std::string_view
     return RoleError(absl::StatusCode::kNotFound, "ROLE_NOT_FOUND", id, "does not exist");
   }
   if (role->built_in) {
-    return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_BUILT_IN", id,
-                     "comes with the platform and stays");
+    return RoleError(absl::StatusCode::kFailedPrecondition, "ROLE_BUILT_IN", id, "comes with the platform and stays");
   }
   return absl::OkStatus();
 }
@@ -109,8 +106,7 @@ Awaitable<absl::Status> Roles::Delete(const rpc::CallContext& call, std::string_
   co_return co_await database_->Write(std::move(write));
 }
 
-Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& call,
-                                                      std::string_view permission,
+Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& call, std::string_view permission,
                                                       std::string_view resource) {
   CO_RETURN_IF_ERROR(ValidatePermissionPattern(permission));
   if (absl::StrContains(permission, '*')) {
@@ -118,13 +114,11 @@ Awaitable<absl::StatusOr<Roles::Answer>> Roles::Check(const rpc::CallContext& ca
                         "PERMISSION_MALFORMED", {{"permission", std::string(permission)}});
   }
   AuditEntry entry = AuditLog::Describe(
-      call, "permission.check",
-      resource.empty() ? std::string(permission) : absl::StrCat(permission, " ", resource));
+      call, "permission.check", resource.empty() ? std::string(permission) : absl::StrCat(permission, " ", resource));
   if (BelongsToAnother(*call.user, resource)) {
-    co_return co_await audit_->Refuse(
-        std::move(entry),
-        AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", resource),
-                  "RESOURCE_NOT_FOUND", {{"resource", std::string(resource)}}));
+    co_return co_await audit_->Refuse(std::move(entry),
+                                      AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", resource),
+                                                "RESOURCE_NOT_FOUND", {{"resource", std::string(resource)}}));
   }
   CO_ASSIGN_OR_RETURN(Answer answer, Explain(*call.user, permission));
   entry.allowed = answer.granted;
@@ -139,17 +133,14 @@ absl::StatusOr<Roles::Answer> Roles::Explain(const UserContext& user, std::strin
   Answer answer;
   for (const std::string& pattern : user.permissions()) {
     if (IsGranted({pattern}, permission)) {
-      answer = {.granted = true,
-                .pattern = pattern,
-                .explanation = absl::StrCat("this token grants `", pattern, "`")};
+      answer = {.granted = true, .pattern = pattern, .explanation = absl::StrCat("this token grants `", pattern, "`")};
       break;
     }
   }
   const std::string roles = absl::StrJoin(user.roles(), ", ");
   if (!answer.granted) {
-    answer.explanation = user.run().empty()
-                             ? absl::StrCat("no role of yours grants it: ", roles)
-                             : absl::StrCat("the token of ", user.run(), " does not grant it");
+    answer.explanation = user.run().empty() ? absl::StrCat("no role of yours grants it: ", roles)
+                                            : absl::StrCat("the token of ", user.run(), " does not grant it");
     return answer;
   }
   RETURN_IF_ERROR(database_->Read([&](storage::Connection& connection) -> absl::Status {

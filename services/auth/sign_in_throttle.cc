@@ -1,5 +1,8 @@
 #include "services/auth/sign_in_throttle.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -7,9 +10,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -47,8 +47,7 @@ std::string AddressKey(std::string_view address) {
 
 }  // namespace
 
-SignInThrottle::SignInThrottle(Options options, const Clock* clock)
-    : options_(options), clock_(clock) {}
+SignInThrottle::SignInThrottle(Options options, const Clock* clock) : options_(options), clock_(clock) {}
 
 absl::Status SignInThrottle::Restore(storage::Database& database) {
   const absl::Time now = clock_->Now();
@@ -78,13 +77,9 @@ absl::Status SignInThrottle::Begin(std::string_view login, std::string_view addr
     wait = std::max(wait, Remaining(address_key, options_.free_failures_by_address, now));
   }
   if (wait > absl::ZeroDuration()) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted,
-        absl::StrCat("too many failed sign-ins: try again in ", absl::FormatDuration(wait)),
-        {.domain = "bulkhead.auth",
-         .reason = "SIGN_IN_THROTTLED",
-         .metadata = {},
-         .retry_after = wait});
+    return MakeError(absl::StatusCode::kResourceExhausted,
+                     absl::StrCat("too many failed sign-ins: try again in ", absl::FormatDuration(wait)),
+                     {.domain = "bulkhead.auth", .reason = "SIGN_IN_THROTTLED", .metadata = {}, .retry_after = wait});
   }
   Count(login_key, now);
   if (!address.empty()) {
@@ -168,9 +163,7 @@ void SignInThrottle::Count(const std::string& key, absl::Time now) {
 }
 
 void SignInThrottle::MakeRoom(absl::Time now) {
-  absl::erase_if(failures_, [&](const auto& entry) {
-    return now - entry.second.last >= options_.forget_after;
-  });
+  absl::erase_if(failures_, [&](const auto& entry) { return now - entry.second.last >= options_.forget_after; });
   if (failures_.size() < options_.capacity) {
     return;
   }

@@ -31,7 +31,7 @@ class SignInThrottle {
     absl::Duration first_pause = absl::Seconds(1);
     absl::Duration longest_pause = absl::Minutes(15);
     absl::Duration forget_after = absl::Hours(1);  // Without a failure.
-    size_t capacity = 100'000;  // Logins and addresses remembered; the stalest go first.
+    size_t capacity = 100'000;                     // Logins and addresses remembered; the stalest go first.
   };
 
   // `clock` outlives the throttle.

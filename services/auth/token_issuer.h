@@ -22,13 +22,8 @@ struct IssuedToken {
 class TokenIssuer {
  public:
   // All pointers outlive the issuer.
-  TokenIssuer(std::string issuer, std::string audience, const KeyStore* keys, const Clock* clock,
-              IdGenerator* ids)
-      : issuer_(std::move(issuer)),
-        audience_(std::move(audience)),
-        keys_(keys),
-        clock_(clock),
-        ids_(ids) {}
+  TokenIssuer(std::string issuer, std::string audience, const KeyStore* keys, const Clock* clock, IdGenerator* ids)
+      : issuer_(std::move(issuer)), audience_(std::move(audience)), keys_(keys), clock_(clock), ids_(ids) {}
 
   // Fills issuer, audience, id and times into `claims`, and signs them with the newest key.
   IssuedToken Issue(TokenClaims claims, absl::Duration lifetime) const;

@@ -55,15 +55,14 @@ absl::StatusOr<Accounts::Change> ParseChange(const v1::UpdateUserRequest& reques
         change.roles->push_back(std::move(role));
       }
     } else {
-      return AuthError(
-          absl::StatusCode::kInvalidArgument,
-          absl::StrCat("'", path, "' cannot be updated: display_name, disabled and roles can"),
-          "FIELD_NOT_UPDATABLE", {{"field", path}});
+      return AuthError(absl::StatusCode::kInvalidArgument,
+                       absl::StrCat("'", path, "' cannot be updated: display_name, disabled and roles can"),
+                       "FIELD_NOT_UPDATABLE", {{"field", path}});
     }
   }
   if (request.update_mask().paths().empty()) {
-    return AuthError(absl::StatusCode::kInvalidArgument, "the update mask names no field",
-                     "FIELD_NOT_UPDATABLE", {{"field", ""}});
+    return AuthError(absl::StatusCode::kInvalidArgument, "the update mask names no field", "FIELD_NOT_UPDATABLE",
+                     {{"field", ""}});
   }
   return change;
 }
@@ -72,46 +71,40 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
  public:
   UserServiceImpl(Edge edge, Accounts* accounts) : edge_(edge), accounts_(accounts) {}
 
-  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context,
-                                    const v1::GetUserRequest* request,
+  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
                                     v1::User* response) override {
     return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/GetUser", context, request, response,
                          std::bind_front(&UserServiceImpl::OnGetUser, this));
   }
 
-  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context,
-                                      const v1::ListUsersRequest* request,
+  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
                                       v1::ListUsersResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request,
-                         response, std::bind_front(&UserServiceImpl::OnListUsers, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnListUsers, this));
   }
 
-  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context,
-                                       const v1::CreateUserRequest* request,
+  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context, const v1::CreateUserRequest* request,
                                        v1::User* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request,
-                           response, std::bind_front(&UserServiceImpl::OnCreateUser, this));
+    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request, response,
+                           std::bind_front(&UserServiceImpl::OnCreateUser, this));
   }
 
-  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context,
-                                       const v1::UpdateUserRequest* request,
+  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context, const v1::UpdateUserRequest* request,
                                        v1::User* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request,
-                         response, std::bind_front(&UserServiceImpl::OnUpdateUser, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnUpdateUser, this));
   }
 
-  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context,
-                                       const v1::DeleteUserRequest* request,
+  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
                                        Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request,
-                         response, std::bind_front(&UserServiceImpl::OnDeleteUser, this));
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnDeleteUser, this));
   }
 
   grpc::ServerUnaryReactor* ChangePassword(grpc::CallbackServerContext* context,
-                                           const v1::ChangePasswordRequest* request,
-                                           Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request,
-                         response, std::bind_front(&UserServiceImpl::OnChangePassword, this));
+                                           const v1::ChangePasswordRequest* request, Empty* response) override {
+    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request, response,
+                         std::bind_front(&UserServiceImpl::OnChangePassword, this));
   }
 
   grpc::ServerUnaryReactor* ResetPassword(grpc::CallbackServerContext* context, const v1::ResetPasswordRequest* request,
@@ -120,14 +113,15 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
                          std::bind_front(&UserServiceImpl::OnResetPassword, this));
   }
 
-  grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context, const v1::ListIdentitiesRequest* request,
+  grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
+                                           const v1::ListIdentitiesRequest* request,
                                            v1::ListIdentitiesResponse* response) override {
     return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListIdentities", context, request, response,
                          std::bind_front(&UserServiceImpl::OnListIdentities, this));
   }
 
-  grpc::ServerUnaryReactor* DeleteIdentity(grpc::CallbackServerContext* context, const v1::DeleteIdentityRequest* request,
-                                           Empty* response) override {
+  grpc::ServerUnaryReactor* DeleteIdentity(grpc::CallbackServerContext* context,
+                                           const v1::DeleteIdentityRequest* request, Empty* response) override {
     return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteIdentity", context, request, response,
                          std::bind_front(&UserServiceImpl::OnDeleteIdentity, this));
   }
@@ -148,14 +142,14 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteIdentity(const rpc::CallContext& call, const v1::DeleteIdentityRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnDeleteIdentity(const rpc::CallContext& call,
+                                                    const v1::DeleteIdentityRequest& request) {
     CO_ASSIGN_OR_RETURN(const OwnedName name, ParseOwnedName("identities", request.name()));
     CO_RETURN_IF_ERROR(co_await edge_.providers->DeleteIdentity(call, name.user, name.id));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call,
-                                                const v1::GetUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request) {
     std::string id = call.user->user();
     if (request.name() != "users/me") {
       CO_ASSIGN_OR_RETURN(id, ParseName("users", request.name()));
@@ -164,8 +158,8 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(
-      const rpc::CallContext&, const v1::ListUsersRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(const rpc::CallContext&,
+                                                               const v1::ListUsersRequest& request) {
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string after, DecodePageToken("ListUsers", request.page_token()));
     CO_ASSIGN_OR_RETURN(std::vector<User> users, accounts_->ListAcrossUsers(after, size));
@@ -179,8 +173,7 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call,
-                                                   const v1::CreateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call, const v1::CreateUserRequest& request) {
     const Accounts::Registration registration{.login = request.login(),
                                               .password = Secret(request.password()),
                                               .display_name = request.display_name(),
@@ -189,16 +182,14 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call,
-                                                   const v1::UpdateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.user().name()));
     CO_ASSIGN_OR_RETURN(Accounts::Change change, ParseChange(request));
     CO_ASSIGN_OR_RETURN(User user, co_await accounts_->Update(call, id, change));
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call,
-                                                const v1::DeleteUserRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
     CO_RETURN_IF_ERROR(co_await accounts_->Delete(call, id));
     co_return Empty();

@@ -19,19 +19,17 @@ namespace bulkhead::auth {
 
 absl::Status UserStore::Insert(const Credentials& credentials) {
   const User& user = credentials.user;
-  absl::Status inserted =
-      connection_
-          .Execute(
-              "INSERT INTO users (id, login, display_name, password_hash, disabled, created_at, "
-              "request_id) "
-              "VALUES (?,?,?,?,?,?,?)",
-              {user.id, user.login, user.display_name, credentials.password_hash,
-               int64_t{user.disabled}, absl::ToUnixMicros(user.created_at), credentials.request_id})
-          .status();
+  absl::Status inserted = connection_
+                              .Execute(
+                                  "INSERT INTO users (id, login, display_name, password_hash, disabled, created_at, "
+                                  "request_id) "
+                                  "VALUES (?,?,?,?,?,?,?)",
+                                  {user.id, user.login, user.display_name, credentials.password_hash,
+                                   int64_t{user.disabled}, absl::ToUnixMicros(user.created_at), credentials.request_id})
+                              .status();
   if (ReasonOf(inserted) == "STORAGE_CONFLICT") {
-    return AuthError(absl::StatusCode::kAlreadyExists,
-                     absl::StrCat("the login '", user.login, "' is taken"), "LOGIN_TAKEN",
-                     {{"login", user.login}});
+    return AuthError(absl::StatusCode::kAlreadyExists, absl::StrCat("the login '", user.login, "' is taken"),
+                     "LOGIN_TAKEN", {{"login", user.login}});
   }
   RETURN_IF_ERROR(inserted);
   return InsertRoles(user);
@@ -50,27 +48,23 @@ absl::Status UserStore::Update(const User& user) {
                       .Execute("UPDATE users SET display_name = ?, disabled = ? WHERE id = ?",
                                {user.display_name, int64_t{user.disabled}, user.id})
                       .status());
-  RETURN_IF_ERROR(
-      connection_.Execute("DELETE FROM user_roles WHERE user_id = ?", {user.id}).status());
+  RETURN_IF_ERROR(connection_.Execute("DELETE FROM user_roles WHERE user_id = ?", {user.id}).status());
   return InsertRoles(user);
 }
 
 absl::Status UserStore::SetPasswordHash(std::string_view id, std::string_view password_hash) {
   return connection_
-      .Execute("UPDATE users SET password_hash = ? WHERE id = ?",
-               {std::string(password_hash), std::string(id)})
+      .Execute("UPDATE users SET password_hash = ? WHERE id = ?", {std::string(password_hash), std::string(id)})
       .status();
 }
 
 absl::Status UserStore::Delete(std::string_view id) {
   RETURN_IF_ERROR(connection_.Execute("DELETE FROM identities WHERE user_id = ?", {std::string(id)}).status());
-  RETURN_IF_ERROR(
-      connection_.Execute("DELETE FROM user_roles WHERE user_id = ?", {std::string(id)}).status());
+  RETURN_IF_ERROR(connection_.Execute("DELETE FROM user_roles WHERE user_id = ?", {std::string(id)}).status());
   return connection_.Execute("DELETE FROM users WHERE id = ?", {std::string(id)}).status();
 }
 
-absl::StatusOr<std::optional<Credentials>> UserStore::FindByLoginAcrossUsers(
-    std::string_view login) {
+absl::StatusOr<std::optional<Credentials>> UserStore::FindByLoginAcrossUsers(std::string_view login) {
   ASSIGN_OR_RETURN(std::vector<Credentials> found, Select("WHERE login = ?", {std::string(login)}));
   if (found.empty()) {
     return std::nullopt;
@@ -79,8 +73,8 @@ absl::StatusOr<std::optional<Credentials>> UserStore::FindByLoginAcrossUsers(
 }
 
 absl::StatusOr<std::vector<User>> UserStore::ListAcrossUsers(std::string_view after, int limit) {
-  ASSIGN_OR_RETURN(std::vector<Credentials> found, Select("WHERE id > ? ORDER BY id LIMIT ?",
-                                                          {std::string(after), int64_t{limit}}));
+  ASSIGN_OR_RETURN(std::vector<Credentials> found,
+                   Select("WHERE id > ? ORDER BY id LIMIT ?", {std::string(after), int64_t{limit}}));
   std::vector<User> users;
   for (Credentials& credentials : found) {
     users.push_back(std::move(credentials.user));
@@ -90,20 +84,18 @@ absl::StatusOr<std::vector<User>> UserStore::ListAcrossUsers(std::string_view af
 
 absl::StatusOr<bool> UserStore::IsRoleInUseAcrossUsers(std::string_view role) {
   bool used = false;
-  RETURN_IF_ERROR(connection_.Query("SELECT 1 FROM user_roles WHERE role = ? LIMIT 1",
-                                    {std::string(role)}, [&](const storage::Row&) {
+  RETURN_IF_ERROR(connection_.Query("SELECT 1 FROM user_roles WHERE role = ? LIMIT 1", {std::string(role)},
+                                    [&](const storage::Row&) {
                                       used = true;
                                       return absl::OkStatus();
                                     }));
   return used;
 }
 
-absl::StatusOr<std::vector<Credentials>> UserStore::Select(std::string_view where,
-                                                           std::vector<storage::Value> values) {
+absl::StatusOr<std::vector<Credentials>> UserStore::Select(std::string_view where, std::vector<storage::Value> values) {
   std::vector<Credentials> found;
   std::string sql = absl::StrCat(
-      "SELECT id, login, display_name, disabled, created_at, password_hash, request_id FROM users ",
-      where);
+      "SELECT id, login, display_name, disabled, created_at, password_hash, request_id FROM users ", where);
   RETURN_IF_ERROR(connection_.Query(sql, std::move(values), [&](const storage::Row& row) {
     found.push_back({.user = {.id = row.Text(0),
                               .login = row.Text(1),
@@ -127,17 +119,15 @@ absl::StatusOr<std::vector<Credentials>> UserStore::Select(std::string_view wher
 
 absl::Status UserStore::InsertRoles(const User& user) {
   for (const std::string& role : user.roles) {
-    RETURN_IF_ERROR(connection_
-                        .Execute("INSERT OR IGNORE INTO user_roles (user_id, role) VALUES (?,?)",
-                                 {user.id, role})
-                        .status());
+    RETURN_IF_ERROR(
+        connection_.Execute("INSERT OR IGNORE INTO user_roles (user_id, role) VALUES (?,?)", {user.id, role}).status());
   }
   return absl::OkStatus();
 }
 
 absl::Status UserNotFound(std::string_view name) {
-  return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name),
-                   "USER_NOT_FOUND", {{"user", std::string(name)}});
+  return AuthError(absl::StatusCode::kNotFound, absl::StrCat("there is no ", name), "USER_NOT_FOUND",
+                   {{"user", std::string(name)}});
 }
 
 }  // namespace bulkhead::auth

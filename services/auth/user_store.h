@@ -52,8 +52,7 @@ class UserStore {
   absl::StatusOr<bool> IsRoleInUseAcrossUsers(std::string_view role);
 
  private:
-  absl::StatusOr<std::vector<Credentials>> Select(std::string_view where,
-                                                  std::vector<storage::Value> values);
+  absl::StatusOr<std::vector<Credentials>> Select(std::string_view where, std::vector<storage::Value> values);
   absl::Status InsertRoles(const User& user);
 
   storage::Connection& connection_;

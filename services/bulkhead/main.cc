@@ -1,6 +1,6 @@
-#include <cstdio>
-
 #include <unistd.h>
+
+#include <cstdio>
 
 #include "absl/base/log_severity.h"
 #include "absl/log/globals.h"

@@ -25,28 +25,25 @@ constexpr size_t kProgressQueue = 16;
 constexpr double kLeastProgress = 0.01;
 
 absl::Status Cancelled(const std::string& tool) {
-  return MakeError(absl::StatusCode::kCancelled,
-                   absl::StrCat("the call of '", tool, "' was cancelled"),
+  return MakeError(absl::StatusCode::kCancelled, absl::StrCat("the call of '", tool, "' was cancelled"),
                    {.domain = kDomain, .reason = "TOOL_CANCELLED", .metadata = {{"tool", tool}}});
 }
 
 absl::Status TimedOut(const std::string& tool, absl::Duration timeout, bool cut_off) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded,
-                   absl::StrCat("'", tool, "' took longer than ", absl::FormatDuration(timeout),
-                                cut_off ? ", did not stop when told to, and was cut off" : ""),
-                   {.domain = kDomain,
-                    .reason = "TOOL_TIMED_OUT",
-                    .metadata = {{"tool", tool},
-                                 {"timeout", absl::FormatDuration(timeout)},
-                                 {"cut_off", cut_off ? "true" : "false"}}});
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded,
+      absl::StrCat("'", tool, "' took longer than ", absl::FormatDuration(timeout),
+                   cut_off ? ", did not stop when told to, and was cut off" : ""),
+      {.domain = kDomain,
+       .reason = "TOOL_TIMED_OUT",
+       .metadata = {
+           {"tool", tool}, {"timeout", absl::FormatDuration(timeout)}, {"cut_off", cut_off ? "true" : "false"}}});
 }
 
 absl::Status Threw(const std::string& tool, std::string_view what) {
-  return MakeError(absl::StatusCode::kInternal,
-                   absl::StrCat("'", tool, "' threw an exception: ", what),
-                   {.domain = kDomain,
-                    .reason = "TOOL_THREW",
-                    .metadata = {{"tool", tool}, {"exception", std::string(what)}}});
+  return MakeError(
+      absl::StatusCode::kInternal, absl::StrCat("'", tool, "' threw an exception: ", what),
+      {.domain = kDomain, .reason = "TOOL_THREW", .metadata = {{"tool", tool}, {"exception", std::string(what)}}});
 }
 
 }  // namespace
@@ -114,15 +111,12 @@ class Dispatcher::Books {
 // the first that ends it decides the result.
 class Dispatcher::Running {
  public:
-  Running(std::shared_ptr<const RegisteredTool> tool, absl::Time start)
-      : tool_(std::move(tool)), start_(start) {}
+  Running(std::shared_ptr<const RegisteredTool> tool, absl::Time start) : tool_(std::move(tool)), start_(start) {}
 
   // Called once, before anything else.
   void Begin(ToolCall::Context context) {
     context.stop = stop_.get_token();
-    context.on_progress = [this](double fraction, std::string_view text) {
-      OnProgress(fraction, text);
-    };
+    context.on_progress = [this](double fraction, std::string_view text) { OnProgress(fraction, text); };
     call_.emplace(std::move(context));
   }
 
@@ -225,9 +219,8 @@ absl::Status Dispatcher::Shutdown(absl::Duration limit) {
     return absl::OkStatus();
   }
   const std::string left = absl::StrCat(books_->running());
-  return MakeError(
-      absl::StatusCode::kDeadlineExceeded, absl::StrCat(left, " tools do not stop"),
-      {.domain = kDomain, .reason = "TOOLS_STILL_RUNNING", .metadata = {{"tools", left}}});
+  return MakeError(absl::StatusCode::kDeadlineExceeded, absl::StrCat(left, " tools do not stop"),
+                   {.domain = kDomain, .reason = "TOOLS_STILL_RUNNING", .metadata = {{"tools", left}}});
 }
 
 absl::Status Dispatcher::CheckInput(const RegisteredTool& tool, const CallRequest& request) const {
@@ -237,54 +230,46 @@ absl::Status Dispatcher::CheckInput(const RegisteredTool& tool, const CallReques
     for (const auto& [pointer, problem] : violations) {
       absl::StrAppend(&message, "; ", pointer, ": ", problem);
     }
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, message,
-        {.domain = kDomain, .reason = "TOOL_INPUT_INVALID", .metadata = std::move(violations)});
+    return MakeError(absl::StatusCode::kInvalidArgument, message,
+                     {.domain = kDomain, .reason = "TOOL_INPUT_INVALID", .metadata = std::move(violations)});
   };
   if (request.request_id.size() > kMaxRequestIdBytes) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("a request_id has at most ", kMaxRequestIdBytes, " bytes"),
                      {.domain = kDomain, .reason = "REQUEST_ID_INVALID"});
   }
-  if (const std::vector<Violation> violations = tool.input->Validate(request.input);
-      !violations.empty()) {
+  if (const std::vector<Violation> violations = tool.input->Validate(request.input); !violations.empty()) {
     return invalid(ViolationMetadata(violations));
   }
   return absl::OkStatus();
 }
 
-absl::Status Dispatcher::CheckOutput(const RegisteredTool& tool,
-                                     const nlohmann::json& output) const {
+absl::Status Dispatcher::CheckOutput(const RegisteredTool& tool, const nlohmann::json& output) const {
   const ToolSpec& spec = tool.spec();
-  if (const std::vector<Violation> violations = tool.output->Validate(output);
-      !violations.empty()) {
+  if (const std::vector<Violation> violations = tool.output->Validate(output); !violations.empty()) {
     ABSL_LOG(ERROR) << "Tool " << spec.name << " " << spec.version << " broke its output schema at "
                     << violations.front().pointer << ": " << violations.front().message;
     return MakeError(absl::StatusCode::kInternal,
                      absl::StrCat("'", spec.name, "' returned what its own schema does not allow"),
-                     {.domain = kDomain,
-                      .reason = "TOOL_OUTPUT_INVALID",
-                      .metadata = ViolationMetadata(violations)});
+                     {.domain = kDomain, .reason = "TOOL_OUTPUT_INVALID", .metadata = ViolationMetadata(violations)});
   }
   return absl::OkStatus();
 }
 
 Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::Dispatch(UserContext user, CallRequest request,
-                                                             std::stop_token stop,
-                                                             CallObserver* observer) {
+                                                             std::stop_token stop, CallObserver* observer) {
   CO_ASSIGN_OR_RETURN(std::shared_ptr<const RegisteredTool> tool,
                       dependencies_.registry->Find(user.user(), request.tool));
   CO_RETURN_IF_ERROR(CheckInput(*tool, request));
-  const std::string input_text = request.input.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false,
-                                                    nlohmann::json::error_handler_t::replace);
+  const std::string input_text =
+      request.input.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
   if (input_text.size() > options_.max_message_bytes) {
-    co_return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        absl::StrCat("the input has ", input_text.size(), " bytes; at most ",
-                     options_.max_message_bytes, " are allowed"),
-        {.domain = kDomain,
-         .reason = "TOOL_INPUT_INVALID",
-         .metadata = {{"/", absl::StrCat("larger than ", options_.max_message_bytes, " bytes")}}});
+    co_return MakeError(absl::StatusCode::kInvalidArgument,
+                        absl::StrCat("the input has ", input_text.size(), " bytes; at most ",
+                                     options_.max_message_bytes, " are allowed"),
+                        {.domain = kDomain,
+                         .reason = "TOOL_INPUT_INVALID",
+                         .metadata = {{"/", absl::StrCat("larger than ", options_.max_message_bytes, " bytes")}}});
   }
   const std::string digest = crypto::Sha256(absl::StrCat(request.tool, "\n", input_text));
 
@@ -292,59 +277,49 @@ Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::Dispatch(UserContext user, C
   std::shared_ptr<void> claim;
   if (!request.request_id.empty()) {
     if (!books_->ClaimRequest(user.user(), request.request_id)) {
-      co_return MakeError(absl::StatusCode::kAborted,
-                          "a call with this request_id runs now; try again when it has ended",
-                          {.domain = kDomain,
-                           .reason = "TOOL_CALL_IN_PROGRESS",
-                           .metadata = {{"request_id", request.request_id}}});
+      co_return MakeError(
+          absl::StatusCode::kAborted, "a call with this request_id runs now; try again when it has ended",
+          {.domain = kDomain, .reason = "TOOL_CALL_IN_PROGRESS", .metadata = {{"request_id", request.request_id}}});
     }
-    claim =
-        std::make_shared<Finally>([books = books_, user = user.user(), id = request.request_id] {
-          books->ReleaseRequest(user, id);
-        });
+    claim = std::make_shared<Finally>(
+        [books = books_, user = user.user(), id = request.request_id] { books->ReleaseRequest(user, id); });
     CO_ASSIGN_OR_RETURN(std::optional<StoredCall> stored,
                         dependencies_.store->For(user.user()).FindCall(request.request_id));
     if (stored.has_value()) {
       if (stored->input_digest != digest) {
-        co_return MakeError(absl::StatusCode::kInvalidArgument,
-                            "this request_id was used for another tool or input",
-                            {.domain = kDomain,
-                             .reason = "REQUEST_ID_REUSED",
-                             .metadata = {{"request_id", request.request_id}}});
+        co_return MakeError(
+            absl::StatusCode::kInvalidArgument, "this request_id was used for another tool or input",
+            {.domain = kDomain, .reason = "REQUEST_ID_REUSED", .metadata = {{"request_id", request.request_id}}});
       }
       AcceptedCall accepted{.invocation = stored->invocation,
                             .tool_version = stored->tool_version,
                             .repeat_policy = tool->spec().repeat_policy};
       co_await observer->OnAccepted(std::move(accepted));
-      co_return FinishedCall{
-          .invocation = stored->invocation,
-          .tool = stored->tool,
-          .output = nlohmann::json::parse(stored->output, nullptr, /*allow_exceptions=*/false),
-          .artifacts = stored->artifacts,
-          .duration = stored->duration,
-          .repeated = true};
+      co_return FinishedCall{.invocation = stored->invocation,
+                             .tool = stored->tool,
+                             .output = nlohmann::json::parse(stored->output, nullptr, /*allow_exceptions=*/false),
+                             .artifacts = stored->artifacts,
+                             .duration = stored->duration,
+                             .repeated = true};
     }
   }
-  co_return co_await RunAccepted(std::move(user), std::move(request), std::move(tool), digest,
-                                 std::move(stop), observer, std::move(claim));
+  co_return co_await RunAccepted(std::move(user), std::move(request), std::move(tool), digest, std::move(stop),
+                                 observer, std::move(claim));
 }
 
-Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(
-    UserContext user, CallRequest request, std::shared_ptr<const RegisteredTool> tool,
-    std::string digest, std::stop_token stop, CallObserver* observer, std::shared_ptr<void> claim) {
+Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(UserContext user, CallRequest request,
+                                                                std::shared_ptr<const RegisteredTool> tool,
+                                                                std::string digest, std::stop_token stop,
+                                                                CallObserver* observer, std::shared_ptr<void> claim) {
   const ToolSpec& spec = tool->spec();
   CO_RETURN_IF_ERROR(books_->quota().Begin(user.user()));
-  auto quota =
-      std::make_shared<Finally>([books = books_, user = user.user()] { books->quota().End(user); });
+  auto quota = std::make_shared<Finally>([books = books_, user = user.user()] { books->quota().End(user); });
   // Opening a workspace for the first time reads its folders.
-  auto open_workspace = [workspaces = dependencies_.workspaces, id = user.user()] {
-    return workspaces->For(id);
-  };
+  auto open_workspace = [workspaces = dependencies_.workspaces, id = user.user()] { return workspaces->For(id); };
   CO_ASSIGN_OR_RETURN(std::shared_ptr<Workspace> workspace,
                       co_await RunBlocking(dependencies_.blocking, std::move(open_workspace)));
 
-  absl::Duration timeout =
-      spec.timeout > absl::ZeroDuration() ? spec.timeout : options_.max_timeout;
+  absl::Duration timeout = spec.timeout > absl::ZeroDuration() ? spec.timeout : options_.max_timeout;
   if (request.timeout > absl::ZeroDuration()) {
     timeout = std::min(timeout, request.timeout);
   }
@@ -373,21 +348,18 @@ Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(
   auto until_tool_ends = std::make_shared<Finally>(
       [books = books_, invocation, quota = std::move(quota), claim] { books->Remove(invocation); });
 
-  AcceptedCall accepted{
-      .invocation = invocation, .tool_version = spec.version, .repeat_policy = spec.repeat_policy};
+  AcceptedCall accepted{.invocation = invocation, .tool_version = spec.version, .repeat_policy = spec.repeat_policy};
   co_await observer->OnAccepted(std::move(accepted));
   if (stop.stop_requested()) {
     co_return Cancelled(spec.name);
   }
 
   const Clock::TimerId deadline_timer = clock->CallAt(deadline, [running] { running->TimeOut(); });
-  const Clock::TimerId cut_off_timer =
-      clock->CallAt(deadline + options_.cut_off_grace, [running, name = spec.name, timeout] {
-        running->CutOff(TimedOut(name, timeout, /*cut_off=*/true));
-      });
+  const Clock::TimerId cut_off_timer = clock->CallAt(
+      deadline + options_.cut_off_grace,
+      [running, name = spec.name, timeout] { running->CutOff(TimedOut(name, timeout, /*cut_off=*/true)); });
   {
-    std::stop_callback on_stop(stop,
-                               [running, name = spec.name] { running->CutOff(Cancelled(name)); });
+    std::stop_callback on_stop(stop, [running, name = spec.name] { running->CutOff(Cancelled(name)); });
     dependencies_.executor->Spawn(RunTool(running, std::move(until_tool_ends)));
     while (std::optional<ProgressReport> progress = co_await running->progress().Receive()) {
       co_await observer->OnProgress(*std::move(progress));
@@ -403,20 +375,18 @@ Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(
   }
   CO_RETURN_IF_ERROR(output.status());
   CO_RETURN_IF_ERROR(CheckOutput(*tool, *output));
-  const std::string output_text = output->dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false,
-                                               nlohmann::json::error_handler_t::replace);
-  const uint64_t max_bytes = spec.max_output_bytes > 0
-                                 ? std::min(spec.max_output_bytes, options_.max_message_bytes)
-                                 : options_.max_message_bytes;
+  const std::string output_text =
+      output->dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
+  const uint64_t max_bytes = spec.max_output_bytes > 0 ? std::min(spec.max_output_bytes, options_.max_message_bytes)
+                                                       : options_.max_message_bytes;
   if (output_text.size() > max_bytes) {
-    co_return MakeError(absl::StatusCode::kResourceExhausted,
-                        absl::StrCat("'", spec.name, "' returned ", output_text.size(),
-                                     " bytes; at most ", max_bytes, " are allowed"),
-                        {.domain = kDomain,
-                         .reason = "TOOL_OUTPUT_TOO_LARGE",
-                         .metadata = {{"tool", spec.name},
-                                      {"bytes", absl::StrCat(output_text.size())},
-                                      {"limit", absl::StrCat(max_bytes)}}});
+    co_return MakeError(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("'", spec.name, "' returned ", output_text.size(), " bytes; at most ", max_bytes, " are allowed"),
+        {.domain = kDomain,
+         .reason = "TOOL_OUTPUT_TOO_LARGE",
+         .metadata = {
+             {"tool", spec.name}, {"bytes", absl::StrCat(output_text.size())}, {"limit", absl::StrCat(max_bytes)}}});
   }
   FinishedCall finished{.invocation = invocation,
                         .tool = spec.name,
@@ -435,15 +405,13 @@ Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(
                       .duration = finished.duration,
                       .finish_time = finish};
     const ToolStore::Scoped store = dependencies_.store->For(user.user());
-    const absl::Status saved =
-        co_await store.SaveCall(std::move(stored), finish - options_.result_retention);
+    const absl::Status saved = co_await store.SaveCall(std::move(stored), finish - options_.result_retention);
     CO_RETURN_IF_ERROR(saved);
   }
   co_return finished;
 }
 
-Awaitable<void> Dispatcher::RunTool(std::shared_ptr<Running> running,
-                                    std::shared_ptr<void> until_tool_ends) {
+Awaitable<void> Dispatcher::RunTool(std::shared_ptr<Running> running, std::shared_ptr<void> until_tool_ends) {
   const ToolSpec& spec = running->tool().spec();
   absl::StatusOr<nlohmann::json> result = absl::UnknownError("not run");
   try {
@@ -454,16 +422,14 @@ Awaitable<void> Dispatcher::RunTool(std::shared_ptr<Running> running,
     result = Threw(spec.name, "of an unknown type");
   }
   if (!result.ok() && ReasonOf(result.status()).empty()) {
-    result =
-        MakeError(result.status().code(), result.status().message(),
-                  {.domain = kDomain, .reason = "TOOL_FAILED", .metadata = {{"tool", spec.name}}});
+    result = MakeError(result.status().code(), result.status().message(),
+                       {.domain = kDomain, .reason = "TOOL_FAILED", .metadata = {{"tool", spec.name}}});
   }
   const bool ok = result.ok();
   until_tool_ends.reset();  // Before anybody hears of the end, and calls again.
   if (!running->Finish(std::move(result))) {
-    ABSL_LOG(WARNING) << "Tool " << spec.name << " " << spec.version
-                      << " ended after its call was cut off; its " << (ok ? "result" : "error")
-                      << " is discarded";
+    ABSL_LOG(WARNING) << "Tool " << spec.name << " " << spec.version << " ended after its call was cut off; its "
+                      << (ok ? "result" : "error") << " is discarded";
   }
 }
 

@@ -103,8 +103,8 @@ class Dispatcher {
 
   // Errors: domain bulkhead.tool, as ToolService.InvokeTool documents them; a tool's own go
   // through. `observer` lives until the end.
-  Awaitable<absl::StatusOr<FinishedCall>> Dispatch(UserContext user, CallRequest request,
-                                                   std::stop_token stop, CallObserver* observer);
+  Awaitable<absl::StatusOr<FinishedCall>> Dispatch(UserContext user, CallRequest request, std::stop_token stop,
+                                                   CallObserver* observer);
 
   // Refuses new calls with UNAVAILABLE `TOOL_SERVICE_STOPPING`, tells those that run to stop, and
   // waits for their end, at most `limit` of real time. DEADLINE_EXCEEDED `TOOLS_STILL_RUNNING`
@@ -119,14 +119,12 @@ class Dispatcher {
   class Books;
 
   Awaitable<absl::StatusOr<FinishedCall>> RunAccepted(UserContext user, CallRequest request,
-                                                      std::shared_ptr<const RegisteredTool> tool,
-                                                      std::string digest, std::stop_token stop,
-                                                      CallObserver* observer,
+                                                      std::shared_ptr<const RegisteredTool> tool, std::string digest,
+                                                      std::stop_token stop, CallObserver* observer,
                                                       std::shared_ptr<void> claim);
   absl::Status CheckInput(const RegisteredTool& tool, const CallRequest& request) const;
   absl::Status CheckOutput(const RegisteredTool& tool, const nlohmann::json& output) const;
-  static Awaitable<void> RunTool(std::shared_ptr<Running> running,
-                                 std::shared_ptr<void> until_tool_ends);
+  static Awaitable<void> RunTool(std::shared_ptr<Running> running, std::shared_ptr<void> until_tool_ends);
 
   const Options options_;
   const Dependencies dependencies_;

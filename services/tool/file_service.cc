@@ -31,16 +31,13 @@ absl::StatusOr<std::string> ParseFileName(const UserContext& user, std::string_v
   }
   // Another user's file is as good as none.
   if (name.starts_with("users/") && name.find("/files/") != std::string_view::npos) {
-    return MakeError(absl::StatusCode::kNotFound, absl::StrCat("'", name, "' does not exist"),
-                     {.domain = "bulkhead.tool",
-                      .reason = "FILE_NOT_FOUND",
-                      .metadata = {{"file", std::string(name)}}});
+    return MakeError(
+        absl::StatusCode::kNotFound, absl::StrCat("'", name, "' does not exist"),
+        {.domain = "bulkhead.tool", .reason = "FILE_NOT_FOUND", .metadata = {{"file", std::string(name)}}});
   }
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("'", name, "' is not of the form users/{user}/files/{path}"),
-                   {.domain = "bulkhead.tool",
-                    .reason = "FILE_PATH_INVALID",
-                    .metadata = {{"file", std::string(name)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, absl::StrCat("'", name, "' is not of the form users/{user}/files/{path}"),
+      {.domain = "bulkhead.tool", .reason = "FILE_PATH_INVALID", .metadata = {{"file", std::string(name)}}});
 }
 
 v1::File ToProto(const UserContext& user, const FileInfo& info) {
@@ -56,8 +53,7 @@ v1::File ToProto(const UserContext& user, const FileInfo& info) {
 
 // The methods, as functions that do file I/O.
 
-absl::StatusOr<v1::File> GetFile(const UserContext& user, Workspace& workspace,
-                                 const v1::GetFileRequest& request) {
+absl::StatusOr<v1::File> GetFile(const UserContext& user, Workspace& workspace, const v1::GetFileRequest& request) {
   ASSIGN_OR_RETURN(const std::string path, ParseFileName(user, request.name()));
   ASSIGN_OR_RETURN(const FileInfo info, workspace.Stat(path));
   return ToProto(user, info);
@@ -70,8 +66,7 @@ absl::StatusOr<v1::ListFilesResponse> ListFiles(const UserContext& user, Workspa
   ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   const auto size = static_cast<size_t>(page_size);
   // One more, to know whether there is another page.
-  ASSIGN_OR_RETURN(const std::vector<FileInfo> files,
-                   workspace.List(request.prefix(), after, size + 1));
+  ASSIGN_OR_RETURN(const std::vector<FileInfo> files, workspace.List(request.prefix(), after, size + 1));
   v1::ListFilesResponse response;
   for (size_t i = 0; i < std::min(size, files.size()); ++i) {
     *response.add_files() = ToProto(user, files[i]);
@@ -86,16 +81,14 @@ absl::StatusOr<v1::UploadFileResponse> UploadFile(const UserContext& user, Works
                                                   const v1::UploadFileRequest& request) {
   ASSIGN_OR_RETURN(const std::string path, ParseFileName(user, request.name()));
   if (request.data().size() > kMaxPieceBytes) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("a piece has at most ", kMaxPieceBytes, " bytes"),
+    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("a piece has at most ", kMaxPieceBytes, " bytes"),
                      {.domain = "bulkhead.tool", .reason = "UPLOAD_PIECE_TOO_LARGE"});
   }
-  ASSIGN_OR_RETURN(const Workspace::UploadState state,
-                   workspace.Upload({.path = path,
-                                     .upload_id = request.upload_id(),
-                                     .offset = request.offset(),
-                                     .data = request.data(),
-                                     .finish = request.finish()}));
+  ASSIGN_OR_RETURN(const Workspace::UploadState state, workspace.Upload({.path = path,
+                                                                         .upload_id = request.upload_id(),
+                                                                         .offset = request.offset(),
+                                                                         .data = request.data(),
+                                                                         .finish = request.finish()}));
   v1::UploadFileResponse response;
   response.set_received_bytes(state.received);
   if (state.file.has_value()) {
@@ -116,78 +109,63 @@ class FileServiceImpl final : public v1::FileService::CallbackService {
   FileServiceImpl(rpc::ServerDependencies calls, Workspaces* workspaces, BlockingPool* blocking)
       : calls_(calls), workspaces_(workspaces), blocking_(blocking) {}
 
-  grpc::ServerUnaryReactor* GetFile(grpc::CallbackServerContext* context,
-                                    const v1::GetFileRequest* request,
+  grpc::ServerUnaryReactor* GetFile(grpc::CallbackServerContext* context, const v1::GetFileRequest* request,
                                     v1::File* response) override {
     return Unary("GetFile", context, request, response, &tool::GetFile);
   }
 
-  grpc::ServerUnaryReactor* ListFiles(grpc::CallbackServerContext* context,
-                                      const v1::ListFilesRequest* request,
+  grpc::ServerUnaryReactor* ListFiles(grpc::CallbackServerContext* context, const v1::ListFilesRequest* request,
                                       v1::ListFilesResponse* response) override {
     return Unary("ListFiles", context, request, response, &tool::ListFiles);
   }
 
-  grpc::ServerUnaryReactor* UploadFile(grpc::CallbackServerContext* context,
-                                       const v1::UploadFileRequest* request,
+  grpc::ServerUnaryReactor* UploadFile(grpc::CallbackServerContext* context, const v1::UploadFileRequest* request,
                                        v1::UploadFileResponse* response) override {
     return Unary("UploadFile", context, request, response, &tool::UploadFile);
   }
 
-  grpc::ServerUnaryReactor* DeleteFile(grpc::CallbackServerContext* context,
-                                       const v1::DeleteFileRequest* request,
+  grpc::ServerUnaryReactor* DeleteFile(grpc::CallbackServerContext* context, const v1::DeleteFileRequest* request,
                                        google::protobuf::Empty* response) override {
     return Unary("DeleteFile", context, request, response, &tool::DeleteFile);
   }
 
-  grpc::ServerWriteReactor<v1::DownloadFileResponse>* DownloadFile(
-      grpc::CallbackServerContext* context, const v1::DownloadFileRequest* request) override {
+  grpc::ServerWriteReactor<v1::DownloadFileResponse>* DownloadFile(grpc::CallbackServerContext* context,
+                                                                   const v1::DownloadFileRequest* request) override {
     return rpc::ServeStream<v1::DownloadFileRequest, v1::DownloadFileResponse>(
         calls_, "bulkhead.tool.v1.FileService/DownloadFile", context, request,
         [this](const rpc::CallContext& call, const v1::DownloadFileRequest& request,
-               rpc::StreamWriter<v1::DownloadFileResponse>& out) {
-          return Download(call, request, out);
-        });
+               rpc::StreamWriter<v1::DownloadFileResponse>& out) { return Download(call, request, out); });
   }
 
  private:
   // Serves a method by a function that does file I/O: it runs on the pool for what blocks.
   template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Unary(std::string_view method, grpc::CallbackServerContext* context,
-                                  const Request* request, Response* response,
-                                  absl::StatusOr<Response> (*handle)(const UserContext&, Workspace&,
-                                                                     const Request&)) {
+  grpc::ServerUnaryReactor* Unary(std::string_view method, grpc::CallbackServerContext* context, const Request* request,
+                                  Response* response,
+                                  absl::StatusOr<Response> (*handle)(const UserContext&, Workspace&, const Request&)) {
     return rpc::ServeUnary(
         calls_, absl::StrCat("bulkhead.tool.v1.FileService/", method), context, request, response,
-        [this, handle](const rpc::CallContext& call,
-                       const Request& request) -> Awaitable<absl::StatusOr<Response>> {
-          return RunBlocking(
-              blocking_, [this, handle, user = *call.user, &request]() -> absl::StatusOr<Response> {
-                ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace,
-                                 workspaces_->For(user.user()));
-                return handle(user, *workspace, request);
-              });
+        [this, handle](const rpc::CallContext& call, const Request& request) -> Awaitable<absl::StatusOr<Response>> {
+          return RunBlocking(blocking_, [this, handle, user = *call.user, &request]() -> absl::StatusOr<Response> {
+            ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace, workspaces_->For(user.user()));
+            return handle(user, *workspace, request);
+          });
         });
   }
 
   Awaitable<absl::Status> Download(rpc::CallContext call, const v1::DownloadFileRequest& request,
                                    rpc::StreamWriter<v1::DownloadFileResponse>& out) {
     CO_ASSIGN_OR_RETURN(const std::string path, ParseFileName(*call.user, request.name()));
-    auto open = [this, user = call.user->user(),
-                 path]() -> absl::StatusOr<std::shared_ptr<OpenFile>> {
+    auto open = [this, user = call.user->user(), path]() -> absl::StatusOr<std::shared_ptr<OpenFile>> {
       ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace, workspaces_->For(user));
       ASSIGN_OR_RETURN(std::unique_ptr<OpenFile> file, workspace->Open(path));
       return std::shared_ptr<OpenFile>(std::move(file));
     };
-    CO_ASSIGN_OR_RETURN(const std::shared_ptr<OpenFile> file,
-                        co_await RunBlocking(blocking_, std::move(open)));
+    CO_ASSIGN_OR_RETURN(const std::shared_ptr<OpenFile> file, co_await RunBlocking(blocking_, std::move(open)));
     for (uint64_t offset = 0; offset < file->info().size;) {
       auto read = [file, offset]() -> absl::StatusOr<std::string> {
-        std::string data(
-            static_cast<size_t>(std::min<uint64_t>(kMaxPieceBytes, file->info().size - offset)),
-            '\0');
-        ASSIGN_OR_RETURN(const size_t count,
-                         file->ReadAt(offset, absl::MakeSpan(data.data(), data.size())));
+        std::string data(static_cast<size_t>(std::min<uint64_t>(kMaxPieceBytes, file->info().size - offset)), '\0');
+        ASSIGN_OR_RETURN(const size_t count, file->ReadAt(offset, absl::MakeSpan(data.data(), data.size())));
         data.resize(count);
         return data;
       };
@@ -212,8 +190,8 @@ class FileServiceImpl final : public v1::FileService::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> CreateFileService(rpc::ServerDependencies calls,
-                                                 Workspaces* workspaces, BlockingPool* blocking) {
+std::unique_ptr<grpc::Service> CreateFileService(rpc::ServerDependencies calls, Workspaces* workspaces,
+                                                 BlockingPool* blocking) {
   return std::make_unique<FileServiceImpl>(calls, workspaces, blocking);
 }
 

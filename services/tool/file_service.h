@@ -12,8 +12,8 @@
 namespace bulkhead::tool {
 
 // All pointers outlive the service.
-std::unique_ptr<grpc::Service> CreateFileService(rpc::ServerDependencies calls,
-                                                 Workspaces* workspaces, BlockingPool* blocking);
+std::unique_ptr<grpc::Service> CreateFileService(rpc::ServerDependencies calls, Workspaces* workspaces,
+                                                 BlockingPool* blocking);
 
 }  // namespace bulkhead::tool
 

@@ -16,8 +16,7 @@ constexpr size_t kUsersBeforeForgetting = 1024;
 absl::Status Exceeded(std::string_view quota, int limit, absl::Duration retry_after) {
   return MakeError(
       absl::StatusCode::kResourceExhausted,
-      absl::StrCat("at most ", limit,
-                   quota == "calls_per_minute" ? " tool calls a minute" : " tool calls at once"),
+      absl::StrCat("at most ", limit, quota == "calls_per_minute" ? " tool calls a minute" : " tool calls at once"),
       {.domain = "bulkhead.tool",
        .reason = "TOOL_QUOTA_EXCEEDED",
        .metadata = {{"quota", std::string(quota)}, {"limit", absl::StrCat(limit)}},
@@ -27,10 +26,8 @@ absl::Status Exceeded(std::string_view quota, int limit, absl::Duration retry_af
 }  // namespace
 
 double Quota::TokensAt(const Usage& usage, absl::Time now) const {
-  const double refilled =
-      absl::FDivDuration(now - usage.counted_at, absl::Minutes(1)) * options_.max_calls_per_minute;
-  return std::min(static_cast<double>(options_.max_calls_per_minute),
-                  usage.tokens + std::max(refilled, 0.0));
+  const double refilled = absl::FDivDuration(now - usage.counted_at, absl::Minutes(1)) * options_.max_calls_per_minute;
+  return std::min(static_cast<double>(options_.max_calls_per_minute), usage.tokens + std::max(refilled, 0.0));
 }
 
 absl::Status Quota::Begin(const std::string& user) {
@@ -39,12 +36,11 @@ absl::Status Quota::Begin(const std::string& user) {
   if (usage_.size() >= kUsersBeforeForgetting) {
     ForgetIdle();
   }
-  Usage& usage =
-      usage_
-          .try_emplace(user, Usage{.tokens = static_cast<double>(options_.max_calls_per_minute),
-                                   .counted_at = now,
-                                   .running = 0})
-          .first->second;
+  Usage& usage = usage_
+                     .try_emplace(user, Usage{.tokens = static_cast<double>(options_.max_calls_per_minute),
+                                              .counted_at = now,
+                                              .running = 0})
+                     .first->second;
   usage.tokens = TokensAt(usage, now);
   usage.counted_at = now;
   if (usage.running >= options_.max_concurrent_calls) {
@@ -68,8 +64,7 @@ void Quota::End(const std::string& user) {
 void Quota::ForgetIdle() {
   const absl::Time now = clock_->Now();
   std::erase_if(usage_, [&](const auto& entry) {
-    return entry.second.running == 0 &&
-           TokensAt(entry.second, now) >= options_.max_calls_per_minute;
+    return entry.second.running == 0 && TokensAt(entry.second, now) >= options_.max_calls_per_minute;
   });
 }
 

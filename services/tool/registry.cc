@@ -26,8 +26,7 @@ absl::Status NotFound(const std::string& name) {
 
 bool IsName(std::string_view name) {
   return name.size() >= 3 && name.size() <= 64 &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") ==
-             std::string_view::npos;
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") == std::string_view::npos;
 }
 
 // The compiled schema, or what is wrong with it under `field` in `violations`.
@@ -46,8 +45,8 @@ std::unique_ptr<JsonSchema> CompileSchema(const std::string& field, const std::s
 }
 
 bool Matches(const ToolSpec& spec, const std::vector<std::string>& words) {
-  const std::string text = absl::AsciiStrToLower(
-      absl::StrCat(spec.name, " ", spec.description, " ", absl::StrJoin(spec.tags, " ")));
+  const std::string text =
+      absl::AsciiStrToLower(absl::StrCat(spec.name, " ", spec.description, " ", absl::StrJoin(spec.tags, " ")));
   return std::all_of(words.begin(), words.end(),
                      [&text](const std::string& word) { return absl::StrContains(text, word); });
 }
@@ -70,8 +69,7 @@ bool Registry::ParseVersion(std::string_view text, Version* version) {
     return false;
   }
   for (size_t i = 0; i < 3; ++i) {
-    const bool digits =
-        !parts[i].empty() && parts[i].find_first_not_of("0123456789") == std::string_view::npos;
+    const bool digits = !parts[i].empty() && parts[i].find_first_not_of("0123456789") == std::string_view::npos;
     if (!digits || !absl::SimpleAtoi(parts[i], &numbers[i])) {
       return false;
     }
@@ -106,18 +104,16 @@ absl::Status Registry::Register(std::shared_ptr<Tool> tool) {
   registered->output = CompileSchema("output_schema", spec.output_schema, violations);
   if (!violations.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("the tool '", spec.name, "' is not valid: ",
-                                  absl::StrJoin(violations, "; ", absl::PairFormatter(" "))),
+                     absl::StrCat("the tool '", spec.name,
+                                  "' is not valid: ", absl::StrJoin(violations, "; ", absl::PairFormatter(" "))),
                      {.domain = kDomain, .reason = "TOOL_INVALID", .metadata = violations});
   }
   registered->tool = std::move(tool);
 
   absl::MutexLock lock(mutex_);
   if (!spec.owner.empty() && tools_.contains({"", spec.name})) {
-    return MakeError(
-        absl::StatusCode::kAlreadyExists,
-        absl::StrCat("'", spec.name, "' is a tool of the platform"),
-        {.domain = kDomain, .reason = "TOOL_BUILT_IN", .metadata = {{"tool", spec.name}}});
+    return MakeError(absl::StatusCode::kAlreadyExists, absl::StrCat("'", spec.name, "' is a tool of the platform"),
+                     {.domain = kDomain, .reason = "TOOL_BUILT_IN", .metadata = {{"tool", spec.name}}});
   }
   tools_[{spec.owner, spec.name}][version] = std::move(registered);
   return absl::OkStatus();
@@ -129,15 +125,13 @@ absl::Status Registry::Unregister(const std::string& user, const std::string& na
     return absl::OkStatus();
   }
   if (tools_.contains({"", name})) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("'", name, "' is a tool of the platform"),
+    return MakeError(absl::StatusCode::kFailedPrecondition, absl::StrCat("'", name, "' is a tool of the platform"),
                      {.domain = kDomain, .reason = "TOOL_BUILT_IN", .metadata = {{"tool", name}}});
   }
   return NotFound(name);
 }
 
-const Registry::Versions* Registry::FindVersions(const std::string& user,
-                                                 const std::string& name) const {
+const Registry::Versions* Registry::FindVersions(const std::string& user, const std::string& name) const {
   for (const std::string& owner : {std::string(), user}) {
     if (const auto found = tools_.find({owner, name}); found != tools_.end()) {
       return &found->second;
@@ -146,8 +140,8 @@ const Registry::Versions* Registry::FindVersions(const std::string& user,
   return nullptr;
 }
 
-absl::StatusOr<std::shared_ptr<const RegisteredTool>> Registry::Find(
-    const std::string& user, const std::string& name, const std::string& version) const {
+absl::StatusOr<std::shared_ptr<const RegisteredTool>> Registry::Find(const std::string& user, const std::string& name,
+                                                                     const std::string& version) const {
   absl::ReaderMutexLock lock(mutex_);
   const Versions* versions = FindVersions(user, name);
   if (versions == nullptr) {
@@ -171,10 +165,8 @@ absl::StatusOr<std::shared_ptr<const RegisteredTool>> Registry::Find(
   return NotFound(absl::StrCat(name, "@", version));
 }
 
-std::vector<std::shared_ptr<const RegisteredTool>> Registry::List(const std::string& user,
-                                                                  std::string_view query,
-                                                                  const std::string& after,
-                                                                  size_t limit) const {
+std::vector<std::shared_ptr<const RegisteredTool>> Registry::List(const std::string& user, std::string_view query,
+                                                                  const std::string& after, size_t limit) const {
   const std::vector<std::string> words =
       absl::StrSplit(absl::AsciiStrToLower(query), absl::ByAnyChar(" \t\n"), absl::SkipEmpty());
   std::map<std::string, std::shared_ptr<const RegisteredTool>> found;
@@ -184,8 +176,8 @@ std::vector<std::shared_ptr<const RegisteredTool>> Registry::List(const std::str
     if ((!owner.empty() && owner != user) || name <= after) {
       continue;
     }
-    const auto newest = std::find_if(versions.rbegin(), versions.rend(),
-                                     [](const auto& entry) { return entry.first.release; });
+    const auto newest =
+        std::find_if(versions.rbegin(), versions.rend(), [](const auto& entry) { return entry.first.release; });
     const std::shared_ptr<const RegisteredTool>& tool =
         newest != versions.rend() ? newest->second : versions.rbegin()->second;
     if (Matches(tool->spec(), words)) {

@@ -43,16 +43,13 @@ class Registry {
 
   // The newest version when `version` is "". NOT_FOUND `TOOL_NOT_FOUND`, also for other users'
   // tools.
-  absl::StatusOr<std::shared_ptr<const RegisteredTool>> Find(const std::string& user,
-                                                             const std::string& name,
+  absl::StatusOr<std::shared_ptr<const RegisteredTool>> Find(const std::string& user, const std::string& name,
                                                              const std::string& version = "") const;
 
   // The newest version of each tool that `user` sees, whose name, description or tags have every
   // word of `query` in any case, and whose name comes after `after`; by name, at most `limit`.
-  std::vector<std::shared_ptr<const RegisteredTool>> List(const std::string& user,
-                                                          std::string_view query,
-                                                          const std::string& after,
-                                                          size_t limit) const;
+  std::vector<std::shared_ptr<const RegisteredTool>> List(const std::string& user, std::string_view query,
+                                                          const std::string& after, size_t limit) const;
 
  private:
   // Major, minor, patch; a pre-release comes before its release.

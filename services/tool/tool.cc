@@ -11,16 +11,15 @@ namespace {
 
 class FunctionTool : public Tool {
  public:
-  FunctionTool(ToolSpec spec, ToolFunction function)
-      : spec_(std::move(spec)), function_(std::move(function)) {}
+  FunctionTool(ToolSpec spec, ToolFunction function) : spec_(std::move(spec)), function_(std::move(function)) {}
 
   const ToolSpec& spec() const override { return spec_; }
 
   Awaitable<absl::StatusOr<nlohmann::json>> Run(ToolCall& call) override {
     // An exception may not leave a thread of the pool: it is carried over.
     std::exception_ptr thrown;
-    absl::StatusOr<nlohmann::json> result = co_await RunBlocking(
-        call.blocking(), [this, &call, &thrown]() -> absl::StatusOr<nlohmann::json> {
+    absl::StatusOr<nlohmann::json> result =
+        co_await RunBlocking(call.blocking(), [this, &call, &thrown]() -> absl::StatusOr<nlohmann::json> {
           try {
             return function_(call);
           } catch (...) {

@@ -42,13 +42,9 @@ struct ToolName {
 // "tools/{tool}" or "tools/{tool}@{version}".
 absl::StatusOr<ToolName> ParseToolName(std::string_view name) {
   std::string_view rest = name;
-  if (!absl::ConsumePrefix(&rest, "tools/") || rest.empty() ||
-      rest.find('/') != std::string_view::npos) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("'", name, "' is not of the form tools/{tool}"),
-                     {.domain = kDomain,
-                      .reason = "TOOL_NAME_INVALID",
-                      .metadata = {{"tool", std::string(name)}}});
+  if (!absl::ConsumePrefix(&rest, "tools/") || rest.empty() || rest.find('/') != std::string_view::npos) {
+    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("'", name, "' is not of the form tools/{tool}"),
+                     {.domain = kDomain, .reason = "TOOL_NAME_INVALID", .metadata = {{"tool", std::string(name)}}});
   }
   const size_t at = rest.find('@');
   return ToolName{.tool = std::string(rest.substr(0, at)),
@@ -137,13 +133,11 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
   ToolServiceImpl(rpc::ServerDependencies calls, Registry* registry, Dispatcher* dispatcher)
       : calls_(calls), registry_(registry), dispatcher_(dispatcher) {}
 
-  grpc::ServerUnaryReactor* GetTool(grpc::CallbackServerContext* context,
-                                    const v1::GetToolRequest* request,
+  grpc::ServerUnaryReactor* GetTool(grpc::CallbackServerContext* context, const v1::GetToolRequest* request,
                                     v1::Tool* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.tool.v1.ToolService/GetTool", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::GetToolRequest& request) -> Awaitable<absl::StatusOr<v1::Tool>> {
+        [this](const rpc::CallContext& call, const v1::GetToolRequest& request) -> Awaitable<absl::StatusOr<v1::Tool>> {
           CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
           CO_ASSIGN_OR_RETURN(const std::shared_ptr<const RegisteredTool> tool,
                               registry_->Find(call.user->user(), name.tool, name.version));
@@ -151,26 +145,21 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* ListTools(grpc::CallbackServerContext* context,
-                                      const v1::ListToolsRequest* request,
+  grpc::ServerUnaryReactor* ListTools(grpc::CallbackServerContext* context, const v1::ListToolsRequest* request,
                                       v1::ListToolsResponse* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.tool.v1.ToolService/ListTools", context, request,
-                           response,
-                           [this](const rpc::CallContext& call, const v1::ListToolsRequest& request)
-                               -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> {
-                             co_return ListPage(*call.user, request);
-                           });
+    return rpc::ServeUnary(
+        calls_, "bulkhead.tool.v1.ToolService/ListTools", context, request, response,
+        [this](const rpc::CallContext& call, const v1::ListToolsRequest& request)
+            -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> { co_return ListPage(*call.user, request); });
   }
 
-  grpc::ServerUnaryReactor* RegisterTool(grpc::CallbackServerContext* context,
-                                         const v1::RegisterToolRequest* request,
+  grpc::ServerUnaryReactor* RegisterTool(grpc::CallbackServerContext* context, const v1::RegisterToolRequest* request,
                                          v1::Tool* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.tool.v1.ToolService/RegisterTool", context, request, response,
-        [](const rpc::CallContext& /*call*/,
-           const v1::RegisterToolRequest& /*request*/) -> Awaitable<absl::StatusOr<v1::Tool>> {
-          co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
-        });
+    return rpc::ServeUnary(calls_, "bulkhead.tool.v1.ToolService/RegisterTool", context, request, response,
+                           [](const rpc::CallContext& /*call*/,
+                              const v1::RegisterToolRequest& /*request*/) -> Awaitable<absl::StatusOr<v1::Tool>> {
+                             co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
+                           });
   }
 
   grpc::ServerUnaryReactor* UnregisterTool(grpc::CallbackServerContext* context,
@@ -178,27 +167,24 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
                                            google::protobuf::Empty* response) override {
     return rpc::ServeUnary(
         calls_, "bulkhead.tool.v1.ToolService/UnregisterTool", context, request, response,
-        [this](const rpc::CallContext& call, const v1::UnregisterToolRequest& request)
-            -> Awaitable<absl::StatusOr<google::protobuf::Empty>> {
+        [this](const rpc::CallContext& call,
+               const v1::UnregisterToolRequest& request) -> Awaitable<absl::StatusOr<google::protobuf::Empty>> {
           CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
           CO_RETURN_IF_ERROR(registry_->Unregister(call.user->user(), name.tool));
           co_return google::protobuf::Empty();
         });
   }
 
-  grpc::ServerWriteReactor<v1::InvokeToolResponse>* InvokeTool(
-      grpc::CallbackServerContext* context, const v1::InvokeToolRequest* request) override {
+  grpc::ServerWriteReactor<v1::InvokeToolResponse>* InvokeTool(grpc::CallbackServerContext* context,
+                                                               const v1::InvokeToolRequest* request) override {
     return rpc::ServeStream<v1::InvokeToolRequest, v1::InvokeToolResponse>(
         calls_, "bulkhead.tool.v1.ToolService/InvokeTool", context, request,
         [this](const rpc::CallContext& call, const v1::InvokeToolRequest& request,
-               rpc::StreamWriter<v1::InvokeToolResponse>& out) {
-          return Invoke(call, request, out);
-        });
+               rpc::StreamWriter<v1::InvokeToolResponse>& out) { return Invoke(call, request, out); });
   }
 
  private:
-  absl::StatusOr<v1::ListToolsResponse> ListPage(const UserContext& user,
-                                                 const v1::ListToolsRequest& request) const {
+  absl::StatusOr<v1::ListToolsResponse> ListPage(const UserContext& user, const v1::ListToolsRequest& request) const {
     const std::string list = absl::StrCat("tools\n", user.user(), "\n", request.query());
     ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
     ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
@@ -218,15 +204,14 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
   Awaitable<absl::Status> Invoke(rpc::CallContext call, const v1::InvokeToolRequest& request,
                                  rpc::StreamWriter<v1::InvokeToolResponse>& out) {
     CO_ASSIGN_OR_RETURN(ToolName name, ParseToolName(request.tool()));
-    CallRequest tool_call{.tool = std::move(name.tool),
-                          .input = ToJson(request.input()),
-                          .request_id = request.request_id(),
-                          .timeout = absl::Seconds(request.timeout().seconds()) +
-                                     absl::Nanoseconds(request.timeout().nanos())};
+    CallRequest tool_call{
+        .tool = std::move(name.tool),
+        .input = ToJson(request.input()),
+        .request_id = request.request_id(),
+        .timeout = absl::Seconds(request.timeout().seconds()) + absl::Nanoseconds(request.timeout().nanos())};
     StreamObserver observer(&out);
-    CO_ASSIGN_OR_RETURN(
-        FinishedCall finished,
-        co_await dispatcher_->Dispatch(*call.user, std::move(tool_call), call.stop, &observer));
+    CO_ASSIGN_OR_RETURN(FinishedCall finished,
+                        co_await dispatcher_->Dispatch(*call.user, std::move(tool_call), call.stop, &observer));
     v1::InvokeToolResponse response;
     CO_ASSIGN_OR_RETURN(*response.mutable_invocation(), ToProto(*call.user, std::move(finished)));
     co_await out.Write(std::move(response));
@@ -242,10 +227,9 @@ absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition,
-        absl::StrCat("cannot make the folder '", path, "': ", error.message()),
-        {.domain = kDomain, .reason = "DATA_FOLDER_UNUSABLE", .metadata = {{"path", path}}});
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     absl::StrCat("cannot make the folder '", path, "': ", error.message()),
+                     {.domain = kDomain, .reason = "DATA_FOLDER_UNUSABLE", .metadata = {{"path", path}}});
   }
   return absl::OkStatus();
 }
@@ -265,17 +249,14 @@ struct ToolServer::State {
 ToolServer::ToolServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ToolServer::~ToolServer() = default;
 
-absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options,
-                                                               Dependencies dependencies) {
+absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options, Dependencies dependencies) {
   auto state = std::make_unique<State>();
   const std::string tables = absl::StrCat(options.data_dir, "/tables");
   RETURN_IF_ERROR(MakeFolder(tables));
-  ASSIGN_OR_RETURN(state->store,
-                   ToolStore::Open(absl::StrCat(options.data_dir, "/tool.db"), options.durable));
-  ASSIGN_OR_RETURN(state->workspaces,
-                   Workspaces::Create({.root = absl::StrCat(options.data_dir, "/workspaces"),
-                                       .max_bytes = options.max_workspace_bytes},
-                                      dependencies.clock));
+  ASSIGN_OR_RETURN(state->store, ToolStore::Open(absl::StrCat(options.data_dir, "/tool.db"), options.durable));
+  ASSIGN_OR_RETURN(state->workspaces, Workspaces::Create({.root = absl::StrCat(options.data_dir, "/workspaces"),
+                                                          .max_bytes = options.max_workspace_bytes},
+                                                         dependencies.clock));
   for (std::unique_ptr<Tool>& tool :
        BuiltinTools({.tables_dir = tables, .max_table_bytes = options.max_workspace_bytes})) {
     RETURN_IF_ERROR(state->registry.Register(std::move(tool)));
@@ -283,29 +264,25 @@ absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options,
   for (std::shared_ptr<Tool>& tool : dependencies.extra_tools) {
     RETURN_IF_ERROR(state->registry.Register(std::move(tool)));
   }
-  state->dispatcher = std::make_unique<Dispatcher>(
-      Dispatcher::Options{.max_timeout = options.max_timeout,
-                          .cut_off_grace = options.cut_off_grace,
-                          .max_message_bytes = options.max_message_bytes,
-                          .quota = {.max_calls_per_minute = options.max_calls_per_minute,
-                                    .max_concurrent_calls = options.max_concurrent_calls}},
-      Dispatcher::Dependencies{.clock = dependencies.clock,
-                               .ids = dependencies.ids,
-                               .executor = dependencies.executor,
-                               .blocking = dependencies.blocking,
-                               .registry = &state->registry,
-                               .store = state->store.get(),
-                               .workspaces = state->workspaces.get()});
-  state->tool_service = std::make_unique<ToolServiceImpl>(dependencies.rpc, &state->registry,
-                                                          state->dispatcher.get());
-  state->file_service =
-      CreateFileService(dependencies.rpc, state->workspaces.get(), dependencies.blocking);
+  state->dispatcher =
+      std::make_unique<Dispatcher>(Dispatcher::Options{.max_timeout = options.max_timeout,
+                                                       .cut_off_grace = options.cut_off_grace,
+                                                       .max_message_bytes = options.max_message_bytes,
+                                                       .quota = {.max_calls_per_minute = options.max_calls_per_minute,
+                                                                 .max_concurrent_calls = options.max_concurrent_calls}},
+                                   Dispatcher::Dependencies{.clock = dependencies.clock,
+                                                            .ids = dependencies.ids,
+                                                            .executor = dependencies.executor,
+                                                            .blocking = dependencies.blocking,
+                                                            .registry = &state->registry,
+                                                            .store = state->store.get(),
+                                                            .workspaces = state->workspaces.get()});
+  state->tool_service = std::make_unique<ToolServiceImpl>(dependencies.rpc, &state->registry, state->dispatcher.get());
+  state->file_service = CreateFileService(dependencies.rpc, state->workspaces.get(), dependencies.blocking);
   return std::unique_ptr<ToolServer>(new ToolServer(std::move(state)));
 }
 
-std::vector<grpc::Service*> ToolServer::services() {
-  return {state_->tool_service.get(), state_->file_service.get()};
-}
+std::vector<grpc::Service*> ToolServer::services() { return {state_->tool_service.get(), state_->file_service.get()}; }
 
 absl::Status ToolServer::Start() { return absl::OkStatus(); }
 

@@ -54,8 +54,7 @@ class ToolServer {
 
   // Opens the data and registers the tools. Errors: those of storage, and INVALID_ARGUMENT
   // `TOOL_INVALID` for an extra tool.
-  static absl::StatusOr<std::unique_ptr<ToolServer>> Create(Options options,
-                                                            Dependencies dependencies);
+  static absl::StatusOr<std::unique_ptr<ToolServer>> Create(Options options, Dependencies dependencies);
   ~ToolServer();
 
   // To register on one grpc::Server.

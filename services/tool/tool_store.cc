@@ -35,13 +35,11 @@ absl::StatusOr<std::unique_ptr<ToolStore>> ToolStore::Open(const std::string& pa
   options.path = path;
   options.migrations.assign(std::begin(kMigrations), std::end(kMigrations));
   options.durable = durable;
-  ASSIGN_OR_RETURN(std::unique_ptr<storage::Database> database,
-                   storage::Database::Open(std::move(options)));
+  ASSIGN_OR_RETURN(std::unique_ptr<storage::Database> database, storage::Database::Open(std::move(options)));
   return std::unique_ptr<ToolStore>(new ToolStore(std::move(database)));
 }
 
-absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(
-    const std::string& request_id) const {
+absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(const std::string& request_id) const {
   std::optional<StoredCall> found;
   RETURN_IF_ERROR(database_->Read([&](storage::Connection& connection) {
     return connection.Query(
@@ -65,21 +63,16 @@ absl::StatusOr<std::optional<StoredCall>> ToolStore::Scoped::FindCall(
   return found;
 }
 
-Awaitable<absl::Status> ToolStore::Scoped::SaveCall(StoredCall call,
-                                                    absl::Time forget_before) const {
-  co_return co_await database_->Write([user = user_, call = std::move(call), forget_before](
-                                          storage::Connection& connection) -> absl::Status {
-    RETURN_IF_ERROR(
-        connection
-            .Execute(
-                "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                {user, call.request_id, call.invocation, call.tool, call.tool_version,
-                 storage::Blob{call.input_digest}, call.output, absl::StrJoin(call.artifacts, "\n"),
-                 absl::ToInt64Microseconds(call.duration), absl::ToUnixMicros(call.finish_time)})
-            .status());
-    return connection
-        .Execute("DELETE FROM calls WHERE finish_time < ?", {absl::ToUnixMicros(forget_before)})
-        .status();
+Awaitable<absl::Status> ToolStore::Scoped::SaveCall(StoredCall call, absl::Time forget_before) const {
+  co_return co_await database_->Write([user = user_, call = std::move(call),
+                                       forget_before](storage::Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(connection
+                        .Execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 {user, call.request_id, call.invocation, call.tool, call.tool_version,
+                                  storage::Blob{call.input_digest}, call.output, absl::StrJoin(call.artifacts, "\n"),
+                                  absl::ToInt64Microseconds(call.duration), absl::ToUnixMicros(call.finish_time)})
+                        .status());
+    return connection.Execute("DELETE FROM calls WHERE finish_time < ?", {absl::ToUnixMicros(forget_before)}).status();
   });
 }
 

@@ -42,8 +42,7 @@ class ToolStore {
 
    private:
     friend class ToolStore;
-    Scoped(storage::Database* database, std::string user)
-        : database_(database), user_(std::move(user)) {}
+    Scoped(storage::Database* database, std::string user) : database_(database), user_(std::move(user)) {}
     storage::Database* database_;
     std::string user_;
   };
@@ -53,8 +52,7 @@ class ToolStore {
   Scoped For(const std::string& user) const { return Scoped(database_.get(), user); }
 
  private:
-  explicit ToolStore(std::unique_ptr<storage::Database> database)
-      : database_(std::move(database)) {}
+  explicit ToolStore(std::unique_ptr<storage::Database> database) : database_(std::move(database)) {}
   std::unique_ptr<storage::Database> database_;
 };
 

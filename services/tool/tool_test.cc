@@ -90,16 +90,13 @@ class ToolTest : public ::testing::Test {
   void SetUp() override {
     ASSERT_OK_AND_ASSIGN(key_, crypto::SigningKey::Generate(crypto::Algorithm::kEdDsa));
     keys_.key = key_->verifying_key();
-    ASSERT_OK_AND_ASSIGN(
-        verifier_,
-        TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"}, &keys_, &clock_));
-    ASSERT_OK_AND_ASSIGN(
-        workspaces_,
-        Workspaces::Create({.root = dir_.File("workspaces"), .max_bytes = 1 << 20}, &clock_));
+    ASSERT_OK_AND_ASSIGN(verifier_,
+                         TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"}, &keys_, &clock_));
+    ASSERT_OK_AND_ASSIGN(workspaces_,
+                         Workspaces::Create({.root = dir_.File("workspaces"), .max_bytes = 1 << 20}, &clock_));
     ASSERT_OK_AND_ASSIGN(store_, ToolStore::Open("", /*durable=*/false));
     std::filesystem::create_directories(dir_.File("tables"));
-    for (std::unique_ptr<Tool>& tool :
-         BuiltinTools({.tables_dir = dir_.File("tables"), .max_table_bytes = 1 << 24})) {
+    for (std::unique_ptr<Tool>& tool : BuiltinTools({.tables_dir = dir_.File("tables"), .max_table_bytes = 1 << 24})) {
       ASSERT_THAT(registry_.Register(std::move(tool)), IsOk());
     }
     dispatcher_ = std::make_unique<Dispatcher>(
@@ -140,14 +137,11 @@ class ToolTest : public ::testing::Test {
     ASSERT_THAT(registry_.Register(MakeTool(std::move(spec), std::move(function))), IsOk());
   }
 
-  absl::StatusOr<FinishedCall> Call(const std::string& tool, json input,
-                                    const std::string& request_id = "",
+  absl::StatusOr<FinishedCall> Call(const std::string& tool, json input, const std::string& request_id = "",
                                     const std::string& user = "ada") {
-    return BlockOn(
-        *executor_,
-        dispatcher_->Dispatch(User(user),
-                              {.tool = tool, .input = std::move(input), .request_id = request_id},
-                              stop_.get_token(), &recorder_));
+    return BlockOn(*executor_, dispatcher_->Dispatch(
+                                   User(user), {.tool = tool, .input = std::move(input), .request_id = request_id},
+                                   stop_.get_token(), &recorder_));
   }
   absl::StatusOr<json> Output(const std::string& tool, json input) {
     absl::StatusOr<FinishedCall> call = Call(tool, std::move(input));
@@ -163,14 +157,12 @@ class ToolTest : public ::testing::Test {
   };
   std::shared_ptr<Background> Start(const std::string& tool, const std::string& request_id = "") {
     auto background = std::make_shared<Background>();
-    executor_->Spawn(
-        [](ToolTest* test, std::shared_ptr<Background> background, UserContext user,
-           CallRequest request) -> Awaitable<void> {
-          background->result = co_await test->dispatcher_->Dispatch(
-              std::move(user), std::move(request), test->stop_.get_token(), &test->recorder_);
-          background->ended.Notify();
-        }(this, background, User("ada"),
-                                {.tool = tool, .input = json::object(), .request_id = request_id}));
+    executor_->Spawn([](ToolTest* test, std::shared_ptr<Background> background, UserContext user,
+                        CallRequest request) -> Awaitable<void> {
+      background->result = co_await test->dispatcher_->Dispatch(std::move(user), std::move(request),
+                                                                test->stop_.get_token(), &test->recorder_);
+      background->ended.Notify();
+    }(this, background, User("ada"), {.tool = tool, .input = json::object(), .request_id = request_id}));
     return background;
   }
 
@@ -211,13 +203,11 @@ std::shared_ptr<Tool> NamedTool(std::string name, std::string version, std::stri
 
 TEST(RegistryTest, InvalidToolIsRefusedWithEveryViolation) {
   Registry registry;
-  absl::Status status = registry.Register(MakeTool(
-      {.name = "X", .version = "1", .input_schema = R"({"type": "array"})", .output_schema = "{"},
-      nullptr));
+  absl::Status status = registry.Register(
+      MakeTool({.name = "X", .version = "1", .input_schema = R"({"type": "array"})", .output_schema = "{"}, nullptr));
   ASSERT_THAT(status, HasReason(absl::StatusCode::kInvalidArgument, "TOOL_INVALID"));
-  EXPECT_THAT(ErrorInfoOf(status)->metadata,
-              UnorderedElementsAre(Key("name"), Key("version"), Key("description"),
-                                   Key("input_schema"), Key("output_schema")));
+  EXPECT_THAT(ErrorInfoOf(status)->metadata, UnorderedElementsAre(Key("name"), Key("version"), Key("description"),
+                                                                  Key("input_schema"), Key("output_schema")));
 }
 
 TEST(RegistryTest, NewestReleaseIsFoundUnlessAVersionIsNamed) {
@@ -235,10 +225,8 @@ TEST(RegistryTest, ToolOfOneUserIsInvisibleToOthersAndShadowsNothing) {
   ASSERT_THAT(registry.Register(NamedTool("text.find", "1.0.0")), IsOk());
   ASSERT_THAT(registry.Register(NamedTool("text.mine", "1.0.0", "ada")), IsOk());
   EXPECT_THAT(registry.Find("ada", "text.mine"), IsOk());
-  EXPECT_THAT(registry.Find("bob", "text.mine"),
-              HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
-  EXPECT_THAT(registry.Register(NamedTool("text.find", "2.0.0", "ada")),
-              HasReason("TOOL_BUILT_IN"));
+  EXPECT_THAT(registry.Find("bob", "text.mine"), HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
+  EXPECT_THAT(registry.Register(NamedTool("text.find", "2.0.0", "ada")), HasReason("TOOL_BUILT_IN"));
   EXPECT_THAT(registry.Unregister("bob", "text.mine"), HasReason("TOOL_NOT_FOUND"));
   EXPECT_THAT(registry.Unregister("ada", "text.find"), HasReason("TOOL_BUILT_IN"));
   EXPECT_THAT(registry.Unregister("ada", "text.mine"), IsOk());
@@ -261,20 +249,17 @@ TEST(RegistryTest, ListSearchesAllWordsInAnyCaseAndGoesOnAfterAName) {
 // --- The dispatcher ---
 
 TEST_F(ToolTest, ContextReachesTheToolAndItsResultTheCaller) {
-  Add({.name = "echo", .version = "1.2.3", .timeout = absl::Seconds(7)},
-      [](ToolCall& call) -> absl::StatusOr<json> {
-        call.ReportProgress(0.5, "half");
-        call.AddArtifact("a.txt");
-        return json{{"user", call.user().user()},
-                    {"run", call.user().run()},
-                    {"key", call.request_id()},
-                    {"seconds", absl::ToInt64Seconds(call.deadline() - kNoon)},
-                    {"input", call.input()}};
-      });
+  Add({.name = "echo", .version = "1.2.3", .timeout = absl::Seconds(7)}, [](ToolCall& call) -> absl::StatusOr<json> {
+    call.ReportProgress(0.5, "half");
+    call.AddArtifact("a.txt");
+    return json{{"user", call.user().user()},
+                {"run", call.user().run()},
+                {"key", call.request_id()},
+                {"seconds", absl::ToInt64Seconds(call.deadline() - kNoon)},
+                {"input", call.input()}};
+  });
   ASSERT_OK_AND_ASSIGN(FinishedCall call, Call("echo", {{"x", 1}}, "key-1"));
-  EXPECT_EQ(
-      call.output,
-      json::parse(R"({"user":"ada","run":"run-1","key":"key-1","seconds":7,"input":{"x":1}})"));
+  EXPECT_EQ(call.output, json::parse(R"({"user":"ada","run":"run-1","key":"key-1","seconds":7,"input":{"x":1}})"));
   EXPECT_THAT(call.artifacts, ElementsAre("a.txt"));
   EXPECT_THAT(recorder_.heard(), ElementsAre("accepted 1.2.3", "progress half"));
   EXPECT_EQ(dispatcher_->running(), 0u);
@@ -288,16 +273,14 @@ TEST_F(ToolTest, AllViolationsOfTheInputAreReportedAndNothingRuns) {
       [&runs](ToolCall&) -> absl::StatusOr<json> { return json{{"runs", ++runs}}; });
   absl::StatusOr<FinishedCall> call = Call("strict", {{"b", "x"}, {"c", {5, 1}}});
   ASSERT_THAT(call, HasReason(absl::StatusCode::kInvalidArgument, "TOOL_INPUT_INVALID"));
-  EXPECT_THAT(ErrorInfoOf(call.status())->metadata,
-              UnorderedElementsAre(Key("/"), Key("/b"), Key("/c/1")));
+  EXPECT_THAT(ErrorInfoOf(call.status())->metadata, UnorderedElementsAre(Key("/"), Key("/b"), Key("/c/1")));
   EXPECT_EQ(runs, 0);
   EXPECT_THAT(recorder_.heard(), IsEmpty());
 }
 
 TEST_F(ToolTest, RepeatedRequestReturnsTheFirstResultWithoutRunning) {
   int runs = 0;
-  Add({.name = "count"},
-      [&runs](ToolCall&) -> absl::StatusOr<json> { return json{{"runs", ++runs}}; });
+  Add({.name = "count"}, [&runs](ToolCall&) -> absl::StatusOr<json> { return json{{"runs", ++runs}}; });
   ASSERT_OK_AND_ASSIGN(FinishedCall first, Call("count", {{"x", 1}}, "key-1"));
   ASSERT_OK_AND_ASSIGN(FinishedCall second, Call("count", {{"x", 1}}, "key-1"));
   EXPECT_FALSE(first.repeated);
@@ -317,8 +300,7 @@ TEST_F(ToolTest, FailedCallMayBeRepeatedUnderItsId) {
     }
     return json::object();
   });
-  EXPECT_THAT(Call("second", json::object(), "key-1"),
-              HasReason(absl::StatusCode::kUnavailable, "TOOL_FAILED"));
+  EXPECT_THAT(Call("second", json::object(), "key-1"), HasReason(absl::StatusCode::kUnavailable, "TOOL_FAILED"));
   EXPECT_THAT(Call("second", json::object(), "key-1"), IsOk());
 }
 
@@ -327,16 +309,12 @@ TEST_F(ToolTest, BadOutputsAndExceptionsAreErrorsWithReasons) {
       [](ToolCall&) -> absl::StatusOr<json> { return json::object(); });
   Add({.name = "large", .max_output_bytes = 100},
       [](ToolCall&) -> absl::StatusOr<json> { return json{{"x", std::string(200, 'x')}}; });
-  Add({.name = "throws"}, [](ToolCall& call) -> absl::StatusOr<json> {
-    return json{{"x", call.input().at("absent")}};
-  });
-  EXPECT_THAT(Call("liar", json::object()),
-              HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
-  EXPECT_THAT(Call("large", json::object()),
-              HasReason(absl::StatusCode::kResourceExhausted, "TOOL_OUTPUT_TOO_LARGE"));
+  Add({.name = "throws"},
+      [](ToolCall& call) -> absl::StatusOr<json> { return json{{"x", call.input().at("absent")}}; });
+  EXPECT_THAT(Call("liar", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
+  EXPECT_THAT(Call("large", json::object()), HasReason(absl::StatusCode::kResourceExhausted, "TOOL_OUTPUT_TOO_LARGE"));
   EXPECT_THAT(Call("throws", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_THREW"));
-  EXPECT_THAT(Call("nosuch", json::object()),
-              HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
+  EXPECT_THAT(Call("nosuch", json::object()), HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
 }
 
 // A tool that stays inside until it is told to stop, or until the test lets it go.
@@ -363,8 +341,7 @@ class Stayer {
 
 TEST_F(ToolTest, ToolIsToldToStopAtItsTimeout) {
   auto stayer = std::make_shared<Stayer>(/*obeys=*/true);
-  Add({.name = "stay", .timeout = absl::Seconds(10)},
-      [stayer](ToolCall& call) { return stayer->Run(call); });
+  Add({.name = "stay", .timeout = absl::Seconds(10)}, [stayer](ToolCall& call) { return stayer->Run(call); });
   auto call = Start("stay");
   stayer->inside.WaitForNotification();
   clock_.Advance(absl::Seconds(10));
@@ -376,12 +353,10 @@ TEST_F(ToolTest, ToolIsToldToStopAtItsTimeout) {
 
 TEST_F(ToolTest, ToolThatDoesNotStopIsCutOffAndStillCounts) {
   auto stayer = std::make_shared<Stayer>(/*obeys=*/false);
-  Add({.name = "stay", .timeout = absl::Seconds(10)},
-      [stayer](ToolCall& call) { return stayer->Run(call); });
+  Add({.name = "stay", .timeout = absl::Seconds(10)}, [stayer](ToolCall& call) { return stayer->Run(call); });
   auto call = Start("stay", "key-1");
   stayer->inside.WaitForNotification();
-  EXPECT_THAT(Call("stay", json::object(), "key-1"),
-              HasReason(absl::StatusCode::kAborted, "TOOL_CALL_IN_PROGRESS"));
+  EXPECT_THAT(Call("stay", json::object(), "key-1"), HasReason(absl::StatusCode::kAborted, "TOOL_CALL_IN_PROGRESS"));
   clock_.Advance(absl::Seconds(11));
   call->ended.WaitForNotification();
   EXPECT_THAT(call->result, HasReason("TOOL_TIMED_OUT"));
@@ -403,8 +378,7 @@ TEST_F(ToolTest, CancelEndsTheCall) {
   stop_.request_stop();
   call->ended.WaitForNotification();
   EXPECT_THAT(call->result, HasReason(absl::StatusCode::kCancelled, "TOOL_CANCELLED"));
-  EXPECT_THAT(testing::WaitFor([this] { return dispatcher_->running() == 0; }, "the tool's end"),
-              IsOk());
+  EXPECT_THAT(testing::WaitFor([this] { return dispatcher_->running() == 0; }, "the tool's end"), IsOk());
 }
 
 TEST_F(ToolTest, QuotaLimitsCallsAtOnceAndAMinuteOfEachUser) {
@@ -425,8 +399,7 @@ TEST_F(ToolTest, QuotaLimitsCallsAtOnceAndAMinuteOfEachUser) {
   first_call->ended.WaitForNotification();
   second_call->ended.WaitForNotification();
   stop_ = std::stop_source();
-  ASSERT_THAT(testing::WaitFor([this] { return dispatcher_->running() == 0; }, "the tools' end"),
-              IsOk());
+  ASSERT_THAT(testing::WaitFor([this] { return dispatcher_->running() == 0; }, "the tools' end"), IsOk());
 
   for (int i = 0; i < 28; ++i) {
     ASSERT_THAT(Call("quick", json::object()), IsOk()) << i;
@@ -446,12 +419,10 @@ TEST_F(ToolTest, PathsThatLeadOutAreRefused) {
   ASSERT_THAT(WorkspaceOf("bob")->Write("secret.txt", "bob's"), IsOk());
   for (const std::string& path :
        {std::string(), std::string("/etc/passwd"), std::string("../bob/secret.txt"),
-        std::string("a/../../bob/secret.txt"), std::string("a//b"), std::string("."),
-        std::string(".hidden"), std::string("a/.tmp/b"), std::string("a/"), std::string("a\nb"),
-        std::string("a\0b", 3), std::string("\xff"), std::string(513, 'a')}) {
-    EXPECT_THAT(workspace->Open(path),
-                HasReason(absl::StatusCode::kInvalidArgument, "FILE_PATH_INVALID"))
-        << path;
+        std::string("a/../../bob/secret.txt"), std::string("a//b"), std::string("."), std::string(".hidden"),
+        std::string("a/.tmp/b"), std::string("a/"), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff"),
+        std::string(513, 'a')}) {
+    EXPECT_THAT(workspace->Open(path), HasReason(absl::StatusCode::kInvalidArgument, "FILE_PATH_INVALID")) << path;
     EXPECT_THAT(workspace->Write(path, ""), HasReason("FILE_PATH_INVALID")) << path;
   }
 }
@@ -475,8 +446,7 @@ TEST_F(ToolTest, WorkspaceCountsItsBytes) {
   ASSERT_THAT(workspace->Write("a/b.txt", std::string(600'000, 'x')), IsOk());
   EXPECT_THAT(workspace->Write("c.txt", std::string(600'000, 'x')),
               HasReason(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL"));
-  ASSERT_THAT(workspace->Write("a/b.txt", std::string(900'000, 'x')), IsOk())
-      << "what is replaced does not count";
+  ASSERT_THAT(workspace->Write("a/b.txt", std::string(900'000, 'x')), IsOk()) << "what is replaced does not count";
   EXPECT_EQ(workspace->used_bytes(), 900'000u);
   ASSERT_THAT(workspace->Delete("a/b.txt"), IsOk());
   EXPECT_EQ(workspace->used_bytes(), 0u);
@@ -489,8 +459,7 @@ TEST_F(ToolTest, WorkspaceCountsItsBytes) {
 TEST_F(ToolTest, UploadedPiecesMakeOneFileHoweverOftenTheyAreSent) {
   auto workspace = WorkspaceOf("ada");
   auto piece = [](uint64_t offset, std::string_view data, bool finish = false) {
-    return Workspace::Piece{
-        .path = "in/f.txt", .upload_id = "up-1", .offset = offset, .data = data, .finish = finish};
+    return Workspace::Piece{.path = "in/f.txt", .upload_id = "up-1", .offset = offset, .data = data, .finish = finish};
   };
   EXPECT_EQ(workspace->Upload(piece(0, "hello "))->received, 6u);
   EXPECT_EQ(workspace->Upload(piece(0, "hello "))->received, 6u);
@@ -499,66 +468,54 @@ TEST_F(ToolTest, UploadedPiecesMakeOneFileHoweverOftenTheyAreSent) {
   ASSERT_THAT(gap, HasReason(absl::StatusCode::kFailedPrecondition, "UPLOAD_OFFSET_WRONG"));
   EXPECT_EQ(ErrorInfoOf(gap.status())->metadata.at("expected"), "6");
   for (int i = 0; i < 2; ++i) {
-    ASSERT_OK_AND_ASSIGN(Workspace::UploadState end,
-                         workspace->Upload(piece(6, "world", /*finish=*/true)));
+    ASSERT_OK_AND_ASSIGN(Workspace::UploadState end, workspace->Upload(piece(6, "world", /*finish=*/true)));
     ASSERT_TRUE(end.file.has_value());
     EXPECT_EQ(end.file->size, 11u);
   }
   EXPECT_EQ(workspace->used_bytes(), 11u);
-  EXPECT_EQ(
-      *Output("file.read", {{"file", "in/f.txt"}, {"offset", 6}}),
-      json::parse(
-          R"({"file":"in/f.txt","text":"world","size_bytes":11,"offset":6,"truncated":false})"));
+  EXPECT_EQ(*Output("file.read", {{"file", "in/f.txt"}, {"offset", 6}}),
+            json::parse(R"({"file":"in/f.txt","text":"world","size_bytes":11,"offset":6,"truncated":false})"));
 }
 
 // --- The built-in tools, through the dispatcher ---
 
 TEST_F(ToolTest, TableToolsChainFromFileToChart) {
-  ASSERT_THAT(
-      Output("file.write", {{"file", "data/Sales 2021.csv"},
-                            {"text", "region,amount\nNorth,10\nSouth,\"1,200\"\nNorth,20\n"}}),
-      IsOk());
+  ASSERT_THAT(Output("file.write", {{"file", "data/Sales 2021.csv"},
+                                    {"text", "region,amount\nNorth,10\nSouth,\"1,200\"\nNorth,20\n"}}),
+              IsOk());
   ASSERT_OK_AND_ASSIGN(json loaded, Output("table.load", {{"file", "data/Sales 2021.csv"}}));
   EXPECT_EQ(loaded["table"], "sales_2021");
   EXPECT_EQ(loaded["rows"], 3);
   EXPECT_EQ(loaded["columns"][1], json::parse(R"({"name":"amount","type":"integer","missing":0})"));
   EXPECT_EQ(loaded["delimiter"], ",");
 
-  ASSERT_OK_AND_ASSIGN(json profile,
-                       Output("table.profile", {{"table", "sales_2021"}, {"column", "amount"}}));
+  ASSERT_OK_AND_ASSIGN(json profile, Output("table.profile", {{"table", "sales_2021"}, {"column", "amount"}}));
   EXPECT_EQ(profile["columns"][0]["max"], 1200);
-  EXPECT_THAT(Output("table.profile", {{"table", "sales_2021"}, {"column", "x"}}),
-              HasReason("COLUMN_NOT_FOUND"));
+  EXPECT_THAT(Output("table.profile", {{"table", "sales_2021"}, {"column", "x"}}), HasReason("COLUMN_NOT_FOUND"));
   EXPECT_THAT(Output("table.profile", {{"table", "other"}}), HasReason("TABLE_NOT_FOUND"));
 
   const std::string sql =
       "SELECT region, sum(amount) AS total FROM sales_2021 WHERE amount > ?1 GROUP BY region ORDER "
       "BY region";
-  ASSERT_OK_AND_ASSIGN(json rows,
-                       Output("table.query", {{"sql", sql}, {"parameters", {5}}, {"max_rows", 1}}));
+  ASSERT_OK_AND_ASSIGN(json rows, Output("table.query", {{"sql", sql}, {"parameters", {5}}, {"max_rows", 1}}));
   EXPECT_EQ(rows["rows"], json::parse(R"([["North",30]])"));
-  EXPECT_EQ(rows["columns"],
-            json::parse(R"([{"name":"region","type":"text"},{"name":"total","type":"integer"}])"));
+  EXPECT_EQ(rows["columns"], json::parse(R"([{"name":"region","type":"text"},{"name":"total","type":"integer"}])"));
   EXPECT_EQ(rows["truncated"], true);
-  EXPECT_THAT(Output("table.query", {{"sql", "DROP TABLE sales_2021"}}),
-              HasReason("QUERY_NOT_READ_ONLY"));
+  EXPECT_THAT(Output("table.query", {{"sql", "DROP TABLE sales_2021"}}), HasReason("QUERY_NOT_READ_ONLY"));
 
-  ASSERT_OK_AND_ASSIGN(
-      FinishedCall chart,
-      Call("chart.render", {{"kind", "bar"},
-                            {"file", "charts/sales.svg"},
-                            {"title", "Sales <2021>"},
-                            {"sql", "SELECT region, sum(amount) FROM sales_2021 GROUP BY 1"}}));
+  ASSERT_OK_AND_ASSIGN(FinishedCall chart,
+                       Call("chart.render", {{"kind", "bar"},
+                                             {"file", "charts/sales.svg"},
+                                             {"title", "Sales <2021>"},
+                                             {"sql", "SELECT region, sum(amount) FROM sales_2021 GROUP BY 1"}}));
   EXPECT_EQ(chart.output["points"], 2);
   EXPECT_THAT(chart.artifacts, ElementsAre("charts/sales.svg"));
   ASSERT_OK_AND_ASSIGN(json svg, Output("file.read", {{"file", "charts/sales.svg"}}));
   EXPECT_THAT(svg["text"].get<std::string>(), ::testing::HasSubstr("Sales &lt;2021&gt;"));
-  EXPECT_THAT(Output("chart.render", {{"kind", "histogram"},
-                                      {"file", "h.svg"},
-                                      {"bins", profile["columns"][0]["histogram"]}}),
-              IsOk());
-  EXPECT_THAT(Output("chart.render", {{"kind", "line"}, {"file", "l.svg"}}),
-              HasReason("TOOL_INPUT_INVALID"));
+  EXPECT_THAT(
+      Output("chart.render", {{"kind", "histogram"}, {"file", "h.svg"}, {"bins", profile["columns"][0]["histogram"]}}),
+      IsOk());
+  EXPECT_THAT(Output("chart.render", {{"kind", "line"}, {"file", "l.svg"}}), HasReason("TOOL_INPUT_INVALID"));
 
   EXPECT_EQ((*Output("table.list", json::object()))["tables"][0]["file"], "data/Sales 2021.csv");
   EXPECT_EQ((*Call("table.list", json::object(), "", "bob")).output["tables"], json::array());

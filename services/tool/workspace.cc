@@ -33,9 +33,7 @@ constexpr char kUploadFolder[] = ".uploads";
 absl::Status FileError(absl::StatusCode code, std::string_view reason, std::string_view path,
                        std::string_view problem) {
   return MakeError(code, absl::StrCat("'", path, "' ", problem),
-                   {.domain = kDomain,
-                    .reason = std::string(reason),
-                    .metadata = {{"file", std::string(path)}}});
+                   {.domain = kDomain, .reason = std::string(reason), .metadata = {{"file", std::string(path)}}});
 }
 
 absl::Status FromErrno(int error, std::string_view path) {
@@ -52,8 +50,7 @@ absl::Status FromErrno(int error, std::string_view path) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-      return FileError(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL", path,
-                       "does not fit on the disk");
+      return FileError(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL", path, "does not fit on the disk");
     default:
       return FileError(absl::StatusCode::kInternal, "FILE_IO_FAILED", path,
                        absl::StrCat("cannot be used: ", std::generic_category().message(error)));
@@ -99,8 +96,7 @@ std::string MediaTypeOf(std::string_view path) {
 
 std::string_view NameOf(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
 
-absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_t offset,
-                      std::string_view path) {
+absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_t offset, std::string_view path) {
   while (!data.empty()) {
     const ssize_t count = pwrite(file.get(), data.data(), data.size(), static_cast<off_t>(offset));
     if (count < 0) {
@@ -116,9 +112,8 @@ absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_
 }
 
 // Calls `visit` with the path and size of each file below `folder`, folders in no order.
-absl::Status Walk(
-    int folder, const std::string& prefix, bool hidden_too,
-    const std::function<void(const std::string& path, const struct stat& attributes)>& visit) {
+absl::Status Walk(int folder, const std::string& prefix, bool hidden_too,
+                  const std::function<void(const std::string& path, const struct stat& attributes)>& visit) {
   const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* directory = copy < 0 ? nullptr : fdopendir(copy);
   if (directory == nullptr) {
@@ -197,8 +192,7 @@ FileDescriptor::~FileDescriptor() {
 
 absl::StatusOr<size_t> OpenFile::ReadAt(uint64_t offset, absl::Span<char> buffer) const {
   while (true) {
-    const ssize_t count =
-        pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    const ssize_t count = pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
     if (count >= 0) {
       return static_cast<size_t>(count);
     }
@@ -213,16 +207,14 @@ absl::Status Workspace::Measure() {
   // Files that a crash left half written. Uploads may still go on.
   const FileDescriptor temporary(
       openat(root_.get(), kTemporaryFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  RETURN_IF_ERROR(Walk(temporary.get(), "", /*hidden_too=*/true,
-                       [&temporary](const std::string& path, const struct stat&) {
-                         unlinkat(temporary.get(), path.c_str(), 0);
-                       }));
+  RETURN_IF_ERROR(
+      Walk(temporary.get(), "", /*hidden_too=*/true,
+           [&temporary](const std::string& path, const struct stat&) { unlinkat(temporary.get(), path.c_str(), 0); }));
   used_ = 0;
-  return Walk(root_.get(), "", /*hidden_too=*/true,
-              [this](const std::string&, const struct stat& attributes) {
-                mutex_.AssertHeld();
-                used_ += static_cast<uint64_t>(attributes.st_size);
-              });
+  return Walk(root_.get(), "", /*hidden_too=*/true, [this](const std::string&, const struct stat& attributes) {
+    mutex_.AssertHeld();
+    used_ += static_cast<uint64_t>(attributes.st_size);
+  });
 }
 
 // Part by part, never through a symbolic link: whatever lies in the workspace, the walk stays
@@ -238,8 +230,7 @@ absl::StatusOr<FileDescriptor> Workspace::OpenFolderOf(std::string_view path, bo
     if (create && mkdirat(folder.get(), parts[i].c_str(), 0700) == 0) {
       fsync(folder.get());
     }
-    FileDescriptor next(
-        openat(folder.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    FileDescriptor next(openat(folder.get(), parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!next.valid()) {
       return FromErrno(errno, path);
     }
@@ -248,8 +239,7 @@ absl::StatusOr<FileDescriptor> Workspace::OpenFolderOf(std::string_view path, bo
   return folder;
 }
 
-absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd,
-                                             std::string_view path) const {
+absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd, std::string_view path) const {
   struct stat attributes;
   if (fstat(fd.get(), &attributes) != 0) {
     return FromErrno(errno, path);
@@ -262,8 +252,8 @@ absl::StatusOr<FileInfo> Workspace::Describe(const FileDescriptor& fd,
 
 absl::StatusOr<std::unique_ptr<OpenFile>> Workspace::Open(std::string_view path) const {
   ASSIGN_OR_RETURN(const FileDescriptor folder, OpenFolderOf(path, /*create=*/false));
-  FileDescriptor file(openat(folder.get(), std::string(NameOf(path)).c_str(),
-                             O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  FileDescriptor file(
+      openat(folder.get(), std::string(NameOf(path)).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!file.valid()) {
     return FromErrno(errno, path);
   }
@@ -279,15 +269,14 @@ absl::StatusOr<FileInfo> Workspace::Stat(std::string_view path) const {
 absl::Status Workspace::Full(uint64_t wanted) const {
   return MakeError(
       absl::StatusCode::kResourceExhausted,
-      absl::StrCat("the workspace may hold ", max_bytes_, " bytes, and would hold ", wanted,
-                   "; delete files first"),
+      absl::StrCat("the workspace may hold ", max_bytes_, " bytes, and would hold ", wanted, "; delete files first"),
       {.domain = kDomain,
        .reason = "WORKSPACE_FULL",
        .metadata = {{"limit", absl::StrCat(max_bytes_)}, {"wanted", absl::StrCat(wanted)}}});
 }
 
-absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file,
-                                            const std::string& temporary, std::string_view path) {
+absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file, const std::string& temporary,
+                                            std::string_view path) {
   ASSIGN_OR_RETURN(const FileDescriptor folder, OpenFolderOf(path, /*create=*/true));
   const std::string name(NameOf(path));
   struct stat old;
@@ -298,8 +287,7 @@ absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file,
   const timespec now = absl::ToTimespec(clock_->Now());
   const timespec times[2] = {now, now};
   if (futimens(file.get(), times) != 0 || fsync(file.get()) != 0 ||
-      renameat(root_.get(), temporary.c_str(), folder.get(), name.c_str()) != 0 ||
-      fsync(folder.get()) != 0) {
+      renameat(root_.get(), temporary.c_str(), folder.get(), name.c_str()) != 0 || fsync(folder.get()) != 0) {
     return FromErrno(errno, path);
   }
   if (replaces) {
@@ -318,8 +306,8 @@ absl::StatusOr<FileInfo> Workspace::Write(std::string_view path, std::string_vie
     return Full(used_ - std::min(used_, freed) + contents.size());
   }
   const std::string temporary = absl::StrCat(kTemporaryFolder, "/", next_temporary_++);
-  const FileDescriptor file(openat(root_.get(), temporary.c_str(),
-                                   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const FileDescriptor file(
+      openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return FromErrno(errno, path);
   }
@@ -350,26 +338,25 @@ absl::Status Workspace::Delete(std::string_view path) {
   for (std::string_view rest = path; rest.find('/') != std::string_view::npos;) {
     rest = rest.substr(0, rest.find_last_of('/'));
     absl::StatusOr<FileDescriptor> parent = OpenFolderOf(rest, /*create=*/false);
-    if (!parent.ok() ||
-        unlinkat(parent->get(), std::string(NameOf(rest)).c_str(), AT_REMOVEDIR) != 0) {
+    if (!parent.ok() || unlinkat(parent->get(), std::string(NameOf(rest)).c_str(), AT_REMOVEDIR) != 0) {
       break;
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix,
-                                                      std::string_view after, size_t limit) const {
+absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix, std::string_view after,
+                                                      size_t limit) const {
   std::map<std::string, FileInfo> found;
-  RETURN_IF_ERROR(Walk(root_.get(), "", /*hidden_too=*/false,
-                       [&](const std::string& path, const struct stat& attributes) {
-                         if (absl::StartsWith(path, prefix) && path > after) {
-                           found.emplace(path, InfoOf(path, attributes));
-                           if (found.size() > limit) {
-                             found.erase(std::prev(found.end()));
-                           }
-                         }
-                       }));
+  RETURN_IF_ERROR(
+      Walk(root_.get(), "", /*hidden_too=*/false, [&](const std::string& path, const struct stat& attributes) {
+        if (absl::StartsWith(path, prefix) && path > after) {
+          found.emplace(path, InfoOf(path, attributes));
+          if (found.size() > limit) {
+            found.erase(std::prev(found.end()));
+          }
+        }
+      }));
   std::vector<FileInfo> files;
   files.reserve(found.size());
   for (auto& [path, info] : found) {
@@ -380,9 +367,9 @@ absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix,
 
 absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
   RETURN_IF_ERROR(ValidateFilePath(piece.path));
-  const bool id_valid = piece.upload_id.size() >= 3 && piece.upload_id.size() <= 64 &&
-                        piece.upload_id.find_first_not_of(
-                            "abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+  const bool id_valid =
+      piece.upload_id.size() >= 3 && piece.upload_id.size() <= 64 &&
+      piece.upload_id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
   if (!id_valid) {
     return MakeError(absl::StatusCode::kInvalidArgument, "an upload_id is 3 to 64 of [a-z0-9-]",
                      {.domain = kDomain, .reason = "UPLOAD_ID_INVALID"});
@@ -400,15 +387,12 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
     }
   }
   if (piece.offset > received) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("the piece begins at ", piece.offset, ", but ", received,
-                                  " bytes have arrived"),
-                     {.domain = kDomain,
-                      .reason = "UPLOAD_OFFSET_WRONG",
-                      .metadata = {{"expected", absl::StrCat(received)}}});
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("the piece begins at ", piece.offset, ", but ", received, " bytes have arrived"),
+        {.domain = kDomain, .reason = "UPLOAD_OFFSET_WRONG", .metadata = {{"expected", absl::StrCat(received)}}});
   }
-  const FileDescriptor file(
-      openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const FileDescriptor file(openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return FromErrno(errno, piece.path);
   }
@@ -417,8 +401,7 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
     if (used_ + added > max_bytes_) {
       return Full(used_ + added);
     }
-    RETURN_IF_ERROR(
-        WriteAll(file, piece.data.substr(piece.data.size() - added), received, piece.path));
+    RETURN_IF_ERROR(WriteAll(file, piece.data.substr(piece.data.size() - added), received, piece.path));
     used_ += added;
     received = end;
   }
@@ -434,16 +417,15 @@ uint64_t Workspace::used_bytes() const {
   return used_;
 }
 
-absl::StatusOr<std::unique_ptr<Workspaces>> Workspaces::Create(Options options,
-                                                               const Clock* clock) {
+absl::StatusOr<std::unique_ptr<Workspaces>> Workspaces::Create(Options options, const Clock* clock) {
   std::error_code error;
   std::filesystem::create_directories(options.root, error);
   FileDescriptor root(open(options.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     absl::StrCat("the folder of workspaces cannot be opened: ",
-                                  std::generic_category().message(errno)),
-                     {.domain = kDomain, .reason = "WORKSPACE_FOLDER_UNUSABLE"});
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("the folder of workspaces cannot be opened: ", std::generic_category().message(errno)),
+        {.domain = kDomain, .reason = "WORKSPACE_FOLDER_UNUSABLE"});
   }
   return std::unique_ptr<Workspaces>(new Workspaces(std::move(options), std::move(root), clock));
 }
@@ -460,13 +442,11 @@ absl::StatusOr<std::shared_ptr<Workspace>> Workspaces::For(const std::string& us
       return FromErrno(errno, folder);
     }
   }
-  FileDescriptor folder(
-      openat(root_.get(), user.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  FileDescriptor folder(openat(root_.get(), user.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.valid()) {
     return FromErrno(errno, user);
   }
-  std::shared_ptr<Workspace> workspace(
-      new Workspace(std::move(folder), options_.max_bytes, clock_));
+  std::shared_ptr<Workspace> workspace(new Workspace(std::move(folder), options_.max_bytes, clock_));
   RETURN_IF_ERROR(workspace->Measure());
   open_.emplace(user, workspace);
   return workspace;

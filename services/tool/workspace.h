@@ -77,8 +77,7 @@ class Workspace {
   absl::Status Delete(std::string_view path);
 
   // Files whose path begins with `prefix` and comes after `after`, by path, at most `limit`.
-  absl::StatusOr<std::vector<FileInfo>> List(std::string_view prefix, std::string_view after,
-                                             size_t limit) const;
+  absl::StatusOr<std::vector<FileInfo>> List(std::string_view prefix, std::string_view after, size_t limit) const;
 
   struct Piece {
     std::string_view path;
@@ -107,8 +106,8 @@ class Workspace {
   absl::StatusOr<FileDescriptor> OpenFolderOf(std::string_view path, bool create) const;
   absl::StatusOr<FileInfo> Describe(const FileDescriptor& fd, std::string_view path) const;
   // Gives the file behind `temporary` (a name in the folder of temporary files) its name, durably.
-  absl::StatusOr<FileInfo> Publish(const FileDescriptor& file, const std::string& temporary,
-                                   std::string_view path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<FileInfo> Publish(const FileDescriptor& file, const std::string& temporary, std::string_view path)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Full(uint64_t wanted) const;
 
   const FileDescriptor root_;

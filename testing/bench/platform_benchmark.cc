@@ -34,8 +34,7 @@ using nlohmann::json;
 
 std::unique_ptr<Harness> BuildOrDie(HarnessBuilder& builder) {
   absl::SetMinLogLevel(absl::LogSeverityAtLeast::kError);
-  absl::StatusOr<std::unique_ptr<Harness>> harness =
-      builder.OnSystemClock().WithRandomIds().WithUsers({"ada"}).Build();
+  absl::StatusOr<std::unique_ptr<Harness>> harness = builder.OnSystemClock().WithRandomIds().WithUsers({"ada"}).Build();
   ABSL_CHECK_OK(harness);
   return *std::move(harness);
 }
@@ -92,9 +91,8 @@ void BM_AgentToolStep(benchmark::State& state) {
   constexpr int kSteps = 200;
   HarnessBuilder builder = Harness::Builder();
   builder.WithTool(std::make_shared<CountingTool>("count")).Configure(LiftQuotas);
-  builder.WithAgent(ScriptedAgent(
-      "stepper",
-      [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
+  builder.WithAgent(
+      ScriptedAgent("stepper", [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
         for (int step = 0; step < kSteps; ++step) {
           CO_RETURN_IF_ERROR((co_await run.CallTool("count", {{"step", step}})).status());
         }
@@ -110,15 +108,10 @@ void BM_AgentToolStep(benchmark::State& state) {
     ABSL_CHECK_EQ(ended->state(), agent::v1::RUN_STATE_SUCCEEDED);
   }
   state.SetItemsProcessed(state.iterations() * kSteps);
-  state.counters["per_step"] =
-      benchmark::Counter(static_cast<double>(state.iterations()) * kSteps,
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_step"] = benchmark::Counter(static_cast<double>(state.iterations()) * kSteps,
+                                                  benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
-BENCHMARK(BM_AgentToolStep)
-    ->Unit(benchmark::kMillisecond)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Iterations(5);
+BENCHMARK(BM_AgentToolStep)->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(5);
 
 // From the agent's word to the WebSocket of its user, one at a time: journal, outbox, relay, log,
 // subscription, gateway, client.
@@ -127,8 +120,7 @@ void BM_EventToWebSocket(benchmark::State& state) {
   HarnessBuilder builder = Harness::Builder();
   builder.WithTool(tool).Configure(LiftQuotas);
   builder.WithAgent(ScriptedAgent(
-      "speaker",
-      [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+      "speaker", [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
         const int words = input.at("words").get<int>();
         for (int word = 0; word < words; ++word) {
           CO_RETURN_IF_ERROR((co_await run.CallTool("hold", json::object())).status());
@@ -156,9 +148,7 @@ void BM_EventToWebSocket(benchmark::State& state) {
       if (event != frame.end() && event->at("type") == "agent_thinking") {
         absl::Time said;
         std::string error;
-        ABSL_CHECK(absl::ParseTime(absl::RFC3339_full, event->at("time").get<std::string>(), &said,
-                                   &error))
-            << error;
+        ABSL_CHECK(absl::ParseTime(absl::RFC3339_full, event->at("time").get<std::string>(), &said, &error)) << error;
         absl::MutexLock lock(mutex);
         ++words;
         latency = RealNow() - said;

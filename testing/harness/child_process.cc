@@ -1,14 +1,14 @@
 #include "testing/harness/child_process.h"
 
-#include <cerrno>
-#include <csignal>
-#include <system_error>
-#include <utility>
-
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+#include <utility>
 
 #include "absl/log/absl_check.h"
 #include "absl/strings/str_cat.h"
@@ -55,8 +55,7 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
   }
   if (!options.root.empty()) {
     // Who may not becomes one who may, in a namespace of his own.
-    if ((chroot(options.root.c_str()) != 0 &&
-         (unshare(CLONE_NEWUSER) != 0 || chroot(options.root.c_str()) != 0)) ||
+    if ((chroot(options.root.c_str()) != 0 && (unshare(CLONE_NEWUSER) != 0 || chroot(options.root.c_str()) != 0)) ||
         chdir("/") != 0) {
       _exit(kExecFailed);
     }

@@ -95,8 +95,8 @@ std::string CheckPrimitives() {
   unsigned int mac_size = 0;
   const char* fox = "The quick brown fox jumps over the lazy dog";
   static constexpr uint8_t kMacStart[4] = {0xf7, 0xbc, 0x83, 0xf4};
-  if (!HMAC(EVP_sha256(), "key", 3, Bytes(fox), std::strlen(fox), mac, &mac_size) ||
-      mac_size != 32 || std::memcmp(mac, kMacStart, sizeof kMacStart) != 0) {
+  if (!HMAC(EVP_sha256(), "key", 3, Bytes(fox), std::strlen(fox), mac, &mac_size) || mac_size != 32 ||
+      std::memcmp(mac, kMacStart, sizeof kMacStart) != 0) {
     return "HMAC-SHA256 gives a wrong value";
   }
 
@@ -105,8 +105,7 @@ std::string CheckPrimitives() {
   bssl::UniquePtr<EC_KEY> key(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
   uint8_t der[100];
   unsigned int der_size = sizeof der;
-  if (!EC_KEY_generate_key(key.get()) ||
-      !ECDSA_sign(0, digest, sizeof digest, der, &der_size, key.get()) ||
+  if (!EC_KEY_generate_key(key.get()) || !ECDSA_sign(0, digest, sizeof digest, der, &der_size, key.get()) ||
       ECDSA_verify(0, digest, sizeof digest, der, der_size, key.get()) != 1) {
     return "ECDSA P-256 does not verify its own signature";
   }
@@ -114,8 +113,7 @@ std::string CheckPrimitives() {
   // RFC 7914, section 12, second vector.
   uint8_t derived[64];
   static constexpr uint8_t kDerivedStart[4] = {0xfd, 0xba, 0xbe, 0x1c};
-  if (!EVP_PBE_scrypt("password", 8, Bytes("NaCl"), 4, 1024, 8, 16, 64 << 20, derived,
-                      sizeof derived) ||
+  if (!EVP_PBE_scrypt("password", 8, Bytes("NaCl"), 4, 1024, 8, 16, 64 << 20, derived, sizeof derived) ||
       std::memcmp(derived, kDerivedStart, sizeof kDerivedStart) != 0) {
     return "scrypt gives a wrong value";
   }

@@ -8,8 +8,7 @@ grpc::Status EchoServiceImpl::Echo(grpc::ServerContext* /*context*/, const v1::E
   return grpc::Status::OK;
 }
 
-grpc::Status EchoServiceImpl::StreamEchoes(grpc::ServerContext* /*context*/,
-                                           const v1::EchoRequest* request,
+grpc::Status EchoServiceImpl::StreamEchoes(grpc::ServerContext* /*context*/, const v1::EchoRequest* request,
                                            grpc::ServerWriter<v1::EchoResponse>* writer) {
   for (int i = 0; i < 3; ++i) {
     v1::EchoResponse response;

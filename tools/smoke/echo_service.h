@@ -10,8 +10,7 @@ namespace bulkhead::smoke {
 // The service behind the smoke tests.
 class EchoServiceImpl final : public v1::EchoService::Service {
  public:
-  grpc::Status Echo(grpc::ServerContext* context, const v1::EchoRequest* request,
-                    v1::EchoResponse* response) override;
+  grpc::Status Echo(grpc::ServerContext* context, const v1::EchoRequest* request, v1::EchoResponse* response) override;
   grpc::Status StreamEchoes(grpc::ServerContext* context, const v1::EchoRequest* request,
                             grpc::ServerWriter<v1::EchoResponse>* writer) override;
 };

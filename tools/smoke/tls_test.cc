@@ -28,8 +28,8 @@ TEST(TlsTest, GrpcOverTlsWorksBesideBoringSsl) {
     client_options.pem_root_certs = pem.certificate_pem;
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("localhost");
-    auto stub = v1::EchoService::NewStub(grpc::CreateCustomChannel(
-        absl::StrCat("127.0.0.1:", port), grpc::SslCredentials(client_options), arguments));
+    auto stub = v1::EchoService::NewStub(
+        grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port), grpc::SslCredentials(client_options), arguments));
     grpc::ClientContext context;
     v1::EchoRequest request;
     request.mutable_note()->set_text("sealed");

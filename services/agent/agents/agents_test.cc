@@ -69,10 +69,9 @@ TEST(MarkdownTest, WhateverStandsInTheDataIsShownAsItIs) {
 
 TEST(MarkdownTest, ADocumentKeepsItsFormWithHostileContent) {
   Document document{.title = "Title"};
-  document.sections.push_back(
-      {.title = Sentence("Of ").Name("a*\nb"),
-       .blocks = {Grid{.header = {"x|y", "n"}, .rows = {{"1\n2", ""}}}, Picture{"a]b", "c.svg"},
-                  Evidence{{{"label\n; DROP", "SELECT \"```\" FROM \"</details>\""}}}}});
+  document.sections.push_back({.title = Sentence("Of ").Name("a*\nb"),
+                               .blocks = {Grid{.header = {"x|y", "n"}, .rows = {{"1\n2", ""}}}, Picture{"a]b", "c.svg"},
+                                          Evidence{{{"label\n; DROP", "SELECT \"```\" FROM \"</details>\""}}}}});
   document.sections.push_back({.title = "Empty"});
   EXPECT_EQ(Render(document),
             "# Title\n"
@@ -85,8 +84,7 @@ TEST(MarkdownTest, ADocumentKeepsItsFormWithHostileContent) {
 
 // --- Analysis ---
 
-json Profile(std::string_view name, std::string_view type, int64_t count, int64_t distinct,
-             json min, json max) {
+json Profile(std::string_view name, std::string_view type, int64_t count, int64_t distinct, json min, json max) {
   return {{"name", name},
           {"type", type},
           {"count", count},
@@ -105,8 +103,8 @@ json Profile(std::string_view name, std::string_view type, int64_t count, int64_
           {"sql", {{"counts", "SELECT 1"}}}};
 }
 
-Column MakeColumn(std::string_view name, std::string_view type, int64_t count, int64_t distinct,
-                  json min = 1, json max = 99) {
+Column MakeColumn(std::string_view name, std::string_view type, int64_t count, int64_t distinct, json min = 1,
+                  json max = 99) {
   Column column{.name = std::string(name), .type = std::string(type)};
   TakeProfile(Profile(name, type, count, distinct, std::move(min), std::move(max)), 100, column);
   return column;
@@ -143,10 +141,9 @@ TEST(AnalysisTest, NamesAndNumbersAreQuotedForSql) {
 
 Table Orders() {
   Table table{.name = "orders", .rows = 1000};
-  table.columns = {
-      MakeColumn("price \"net\"", "real", 100, 80), MakeColumn("weight", "real", 100, 80),
-      MakeColumn("region", "text", 100, 5, "a", "z"), MakeColumn("kind", "text", 100, 3, "a", "z"),
-      MakeColumn("day", "date", 100, 90, "2019-02-20", "2022-12-31")};
+  table.columns = {MakeColumn("price \"net\"", "real", 100, 80), MakeColumn("weight", "real", 100, 80),
+                   MakeColumn("region", "text", 100, 5, "a", "z"), MakeColumn("kind", "text", 100, 3, "a", "z"),
+                   MakeColumn("day", "date", 100, 90, "2019-02-20", "2022-12-31")};
   return table;
 }
 
@@ -202,8 +199,7 @@ TEST(AnalysisTest, PeriodsThatTheDataCoverInPartAreNoPartOfATrend) {
   EXPECT_EQ(trend.periods[trend.last], "2022");
   std::string first_year;
   std::string last_year;
-  EXPECT_THAT(SeasonQuery(table, 4, &first_year, &last_year),
-              HasSubstr("BETWEEN '2020' AND '2022'"));
+  EXPECT_THAT(SeasonQuery(table, 4, &first_year, &last_year), HasSubstr("BETWEEN '2020' AND '2022'"));
   // One date a year: each stands for its whole year.
   Table yearly = table;
   yearly.columns[4].distinct = 4;
@@ -221,9 +217,8 @@ struct QuestionCase {
 TEST(QuestionTest, ColumnsAreFoundByTheWordsOfTheirNames) {
   std::vector<Column> columns;
   for (const std::string_view name :
-       {"Flight Date", "Wildlife Species", "Cost Other", "Cost Repair", "Cost Total $",
-        "Speed IAS in knots", "petalLength", "Origin State", "Temperature", "Time of day",
-        "count"}) {
+       {"Flight Date", "Wildlife Species", "Cost Other", "Cost Repair", "Cost Total $", "Speed IAS in knots",
+        "petalLength", "Origin State", "Temperature", "Time of day", "count"}) {
     columns.push_back({.name = std::string(name), .type = "text"});
   }
   const QuestionCase cases[] = {
@@ -286,8 +281,7 @@ TEST(QuestionTest, TheAnswerFollowsFromTheColumnsRoles) {
 // --- The report ---
 
 Analysis Sample() {
-  Analysis analysis{
-      .file = "data/orders.csv", .agent = "analyst 1.0.0", .day = "2026-03-01", .table = Orders()};
+  Analysis analysis{.file = "data/orders.csv", .agent = "analyst 1.0.0", .day = "2026-03-01", .table = Orders()};
   analysis.correlations = {{.a = 0,
                             .b = 1,
                             .count = 1000,
@@ -331,9 +325,8 @@ TEST(ReportTest, AReportHasItsSectionsInOrderWithTheSqlOfEach) {
   for (const std::string_view part :
        {"# What the data say: data/orders.csv", "1,000 rows and 5 columns", "## Findings",
         "1. **weight** differs by **region**", "## Overview", "## Columns", "## Missing values",
-        "## Outliers and spread", "## Relations", "| price \"net\" | weight | 1,000 | 0.420 |",
-        "SELECT 'r';", "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## How far this goes",
-        "5 pairs of columns"}) {
+        "## Outliers and spread", "## Relations", "| price \"net\" | weight | 1,000 | 0.420 |", "SELECT 'r';",
+        "20 (&lt;b&gt;West&lt;/b&gt;)", "SELECT 'eta';", "## How far this goes", "5 pairs of columns"}) {
     const size_t found = report.find(part, at);
     ASSERT_NE(found, std::string::npos) << part << " after " << report.substr(0, at);
     at = found;
@@ -347,12 +340,10 @@ TEST(ReportTest, ARelationThatAFewRowsMakeIsSaidToBeOne) {
   analysis.correlations[0].inner_r = 0.01;
   analysis.correlations[0].inner_count = 990;
   const std::vector<Finding> findings = FindFindings(analysis);
-  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) {
-    return finding.kind == "correlation";
-  });
+  const auto relation = std::find_if(findings.begin(), findings.end(),
+                                     [](const Finding& finding) { return finding.kind == "correlation"; });
   ASSERT_NE(relation, findings.end());
-  EXPECT_THAT(relation->text.Plain(),
-              HasSubstr("but 0.01 without the rows that have an outlier in either"));
+  EXPECT_THAT(relation->text.Plain(), HasSubstr("but 0.01 without the rows that have an outlier in either"));
   EXPECT_LT(relation->strength, 0.3);
 }
 
@@ -362,12 +353,10 @@ TEST(ReportTest, ARelationThatAFewRowsHideIsFound) {
   analysis.correlations[0].inner_r = 0.9;
   analysis.correlations[0].inner_count = 990;
   const std::vector<Finding> findings = FindFindings(analysis);
-  const auto relation = std::find_if(findings.begin(), findings.end(), [](const Finding& finding) {
-    return finding.kind == "correlation";
-  });
+  const auto relation = std::find_if(findings.begin(), findings.end(),
+                                     [](const Finding& finding) { return finding.kind == "correlation"; });
   ASSERT_NE(relation, findings.end());
-  EXPECT_THAT(relation->text.Plain(),
-              HasSubstr("left out: r = 0.90 over 990 rows. With them it is 0.02."));
+  EXPECT_THAT(relation->text.Plain(), HasSubstr("left out: r = 0.90 over 990 rows. With them it is 0.02."));
   EXPECT_GT(relation->strength, 0.7);
 }
 
@@ -392,8 +381,7 @@ TEST(ReportTest, AGroupThatCarriesMuchOfASumIsNamed) {
 }
 
 TEST(ReportTest, AnEmptyTableHasAShortReport) {
-  Analysis analysis{.file = "x.csv",
-                    .table = {.name = "x", .rows = 0, .columns = {{.name = "a"}, {.name = "b"}}}};
+  Analysis analysis{.file = "x.csv", .table = {.name = "x", .rows = 0, .columns = {{.name = "a"}, {.name = "b"}}}};
   const std::vector<Finding> findings = FindFindings(analysis);
   EXPECT_THAT(findings, IsEmpty());
   EXPECT_EQ(ComposeSummary(analysis, findings), "The file has 2 columns and no rows.");

@@ -61,8 +61,7 @@ constexpr ParallelOptions kParallel = {.max_parallel = 4};
 std::string TableName(std::string_view file) {
   const size_t dot = file.rfind('.');
   const size_t slash = file.rfind('/');
-  if (dot != std::string_view::npos && dot > 0 &&
-      (slash == std::string_view::npos || dot > slash + 1)) {
+  if (dot != std::string_view::npos && dot > 0 && (slash == std::string_view::npos || dot > slash + 1)) {
     file = file.substr(0, dot);
   }
   std::string name;
@@ -111,12 +110,10 @@ class Analyst final : public Agent {
     analysis_.table = ParseTable(loaded);
     if (loaded.contains("warnings")) {
       for (const json& warning : loaded["warnings"]) {
-        analysis_.warnings.push_back(
-            Sentence().Value(warning.value("message", warning.value("code", ""))));
+        analysis_.warnings.push_back(Sentence().Value(warning.value("message", warning.value("code", ""))));
       }
     }
-    if (const std::string question = input.value("question", "");
-        !absl::StripAsciiWhitespace(question).empty()) {
+    if (const std::string question = input.value("question", ""); !absl::StripAsciiWhitespace(question).empty()) {
       analysis_.question = MatchQuestion(question, table().columns);
     }
     co_return absl::OkStatus();
@@ -124,8 +121,8 @@ class Analyst final : public Agent {
 
   // The columns of the question, then those that have values, in the file's order.
   std::vector<size_t> ChooseProfiled() const {
-    const auto most = static_cast<size_t>(
-        std::clamp(kProfiledCells / analysis_.table.rows, kLeastProfiled, kMostProfiled));
+    const auto most =
+        static_cast<size_t>(std::clamp(kProfiledCells / analysis_.table.rows, kLeastProfiled, kMostProfiled));
     std::vector<size_t> chosen;
     if (analysis_.question.has_value()) {
       chosen = analysis_.question->columns;
@@ -141,38 +138,29 @@ class Analyst final : public Agent {
 
   Awaitable<absl::Status> Profile(RunContext& run) {
     const std::vector<size_t> chosen = ChooseProfiled();
-    co_await run.Think(absl::StrFormat("Profiling %d of %d columns over %s rows", chosen.size(),
-                                       table().columns.size(), FormatCount(table().rows)));
+    co_await run.Think(absl::StrFormat("Profiling %d of %d columns over %s rows", chosen.size(), table().columns.size(),
+                                       FormatCount(table().rows)));
     // A look at a few thousand rows first: the values of an identifier need not be counted.
-    CO_ASSIGN_OR_RETURN(
-        Rows sketch,
-        co_await Ask(run, SketchQuery(table(), chosen, SampleStep(table().rows, 1, 5000))));
+    CO_ASSIGN_OR_RETURN(Rows sketch,
+                        co_await Ask(run, SketchQuery(table(), chosen, SampleStep(table().rows, 1, 5000))));
     std::vector<json> calls;
     for (size_t i = 0; i < chosen.size(); ++i) {
       const Column& column = table().columns[chosen[i]];
       const auto number = [&](size_t at) {
-        return !sketch.rows.empty() && at < sketch.rows[0].size()
-                   ? NumberOf(sketch.rows[0][at]).value_or(0)
-                   : 0;
+        return !sketch.rows.empty() && at < sketch.rows[0].size() ? NumberOf(sketch.rows[0][at]).value_or(0) : 0;
       };
       const bool top = WantsTopValues(column, number(3 * i), number(3 * i + 1), number(3 * i + 2));
-      calls.push_back(
-          {{"table", table().name}, {"column", column.name}, {"top", top ? 12 : 0}, {"bins", 24}});
+      calls.push_back({{"table", table().name}, {"column", column.name}, {"top", top ? 12 : 0}, {"bins", 24}});
     }
     CO_ASSIGN_OR_RETURN(
         const std::vector<json> profiles,
-        co_await run.All(
-            calls, [&run](const json& call) { return run.CallTool("table.profile", call); },
-            kParallel));
+        co_await run.All(calls, [&run](const json& call) { return run.CallTool("table.profile", call); }, kParallel));
     for (size_t i = 0; i < chosen.size(); ++i) {
-      if (profiles[i].value("rows", int64_t{0}) != table().rows ||
-          profiles[i].at("columns").empty()) {
+      if (profiles[i].value("rows", int64_t{0}) != table().rows || profiles[i].at("columns").empty()) {
         co_return MakeError(
             absl::StatusCode::kAborted,
             absl::StrCat("the table ", table().name, " was loaded anew during the analysis"),
-            {.domain = "bulkhead.agent",
-             .reason = "TABLE_CHANGED",
-             .metadata = {{"table", table().name}}});
+            {.domain = "bulkhead.agent", .reason = "TABLE_CHANGED", .metadata = {{"table", table().name}}});
       }
       TakeProfile(profiles[i].at("columns").at(0), table().rows, table().columns[chosen[i]]);
     }
@@ -190,8 +178,7 @@ class Analyst final : public Agent {
       if (column.role != Role::kTime) {
         continue;
       }
-      if (!best.has_value() ||
-          (analysis_.table.columns[*best].IsInteger() && !column.IsInteger()) ||
+      if (!best.has_value() || (analysis_.table.columns[*best].IsInteger() && !column.IsInteger()) ||
           (analysis_.table.columns[*best].IsInteger() == column.IsInteger() &&
            column.count > analysis_.table.columns[*best].count)) {
         best = i;
@@ -212,17 +199,14 @@ class Analyst final : public Agent {
     }
     const std::vector<AnswerPart> parts = PlanAnswer(*analysis_.question, table(), MainTime());
     if (parts.empty()) {
-      co_await run.Think(
-          "The question names nothing that I could compute; going on with the general report");
+      co_await run.Think("The question names nothing that I could compute; going on with the general report");
       co_return absl::OkStatus();
     }
     std::string names;
     for (const size_t column : analysis_.question->columns) {
-      absl::StrAppend(&names, names.empty() ? "" : ", ",
-                      table().columns[column].name.substr(0, 80));
+      absl::StrAppend(&names, names.empty() ? "" : ", ", table().columns[column].name.substr(0, 80));
     }
-    co_await run.Think(
-        absl::StrCat("Answering the question", names.empty() ? ", over time" : " about ", names));
+    co_await run.Think(absl::StrCat("Answering the question", names.empty() ? ", over time" : " about ", names));
     std::vector<std::string> queries;
     for (const AnswerPart& part : parts) {
       queries.push_back(AnswerQuery(part));
@@ -302,8 +286,7 @@ class Analyst final : public Agent {
           ++analysis_.categories_left_out;
         }
       }
-      if (column.IsOutcome() && column.role == Role::kCategory &&
-          outcomes_.size() < kMostMeasures + 5) {
+      if (column.IsOutcome() && column.role == Role::kCategory && outcomes_.size() < kMostMeasures + 5) {
         outcomes_.push_back(i);
       }
     }
@@ -311,17 +294,15 @@ class Analyst final : public Agent {
     analysis_.categories_compared = categories_.size();
 
     std::vector<std::string> queries;
-    const auto pairs_of_measures =
-        static_cast<int64_t>(measures_.size() * (measures_.size() - 1) / 2);
+    const auto pairs_of_measures = static_cast<int64_t>(measures_.size() * (measures_.size() - 1) / 2);
     if (measures_.size() >= 2) {
       queries.push_back(CorrelationSurvey(table(), measures_, Step(2 * pairs_of_measures)));
     }
     const size_t first_effect = queries.size();
     if (!outcomes_.empty()) {
       for (const size_t category : categories_) {
-        queries.push_back(
-            EffectSurvey(table(), category, outcomes_,
-                         Step(static_cast<int64_t>(3 * outcomes_.size() * categories_.size()))));
+        queries.push_back(EffectSurvey(table(), category, outcomes_,
+                                       Step(static_cast<int64_t>(3 * outcomes_.size() * categories_.size()))));
       }
     }
     const size_t first_association = queries.size();
@@ -329,51 +310,44 @@ class Analyst final : public Agent {
     for (size_t i = 0; i < categories_.size(); ++i) {
       for (size_t j = i + 1; j < categories_.size(); ++j) {
         // Of two yes-or-no columns the effect tells it already.
-        if (!table().columns[categories_[i]].IsOutcome() &&
-            !table().columns[categories_[j]].IsOutcome()) {
+        if (!table().columns[categories_[i]].IsOutcome() && !table().columns[categories_[j]].IsOutcome()) {
           pairs.push_back({categories_[i], categories_[j]});
         }
       }
     }
     if (!pairs.empty()) {
-      queries.push_back(
-          AssociationSurvey(table(), pairs, Step(static_cast<int64_t>(10 * pairs.size()))));
+      queries.push_back(AssociationSurvey(table(), pairs, Step(static_cast<int64_t>(10 * pairs.size()))));
     }
-    analysis_.pairs_compared =
-        (measures_.size() >= 2 ? static_cast<size_t>(pairs_of_measures) : 0) +
-        outcomes_.size() * categories_.size() + pairs.size();
+    analysis_.pairs_compared = (measures_.size() >= 2 ? static_cast<size_t>(pairs_of_measures) : 0) +
+                               outcomes_.size() * categories_.size() + pairs.size();
     if (queries.empty()) {
       co_return absl::OkStatus();
     }
     co_await run.Think(absl::StrFormat("Comparing %d pairs of columns: %d numbers, %d categories",
-                                       analysis_.pairs_compared, measures_.size(),
-                                       categories_.size()));
+                                       analysis_.pairs_compared, measures_.size(), categories_.size()));
     CO_ASSIGN_OR_RETURN(const std::vector<Rows> answers, co_await AskAll(run, queries));
 
     // Under these it is chance, or not worth a line.
     constexpr double kLeast = 0.1;
     if (measures_.size() >= 2) {
-      correlated_ = Strongest(ParseCorrelationSurvey(table(), measures_, answers[0]),
-                              kMostRelations, kLeast, 3);
+      correlated_ = Strongest(ParseCorrelationSurvey(table(), measures_, answers[0]), kMostRelations, kLeast, 3);
     }
     std::vector<Pair> effects;
     for (size_t i = first_effect; i < first_association; ++i) {
-      const std::vector<Pair> found =
-          ParseEffectSurvey(categories_[i - first_effect], outcomes_, answers[i]);
+      const std::vector<Pair> found = ParseEffectSurvey(categories_[i - first_effect], outcomes_, answers[i]);
       effects.insert(effects.end(), found.begin(), found.end());
     }
     differing_ = Strongest(std::move(effects), kMostRelations, kLeast, 4);
     if (!pairs.empty()) {
-      associated_ = Strongest(ParseAssociationSurvey(std::move(pairs), answers[first_association]),
-                              kMostRelations, kLeast, 3);
+      associated_ =
+          Strongest(ParseAssociationSurvey(std::move(pairs), answers[first_association]), kMostRelations, kLeast, 3);
     }
     co_return absl::OkStatus();
   }
 
   int64_t Step(int64_t work) {
     const int64_t step = SampleStep(table().rows, work, kSurveyWork);
-    analysis_.sample_step =
-        std::max(analysis_.sample_step, SampleCondition(table(), step).empty() ? 1 : step);
+    analysis_.sample_step = std::max(analysis_.sample_step, SampleCondition(table(), step).empty() ? 1 : step);
     return step;
   }
 
@@ -384,8 +358,7 @@ class Analyst final : public Agent {
       queries.push_back(CorrelationQuery(table(), pair.a, pair.b));
     }
     for (const Pair& pair : differing_) {
-      queries.push_back(
-          EffectQuery(table(), pair.a, pair.b, LeastGroupSize(table().columns[pair.a])));
+      queries.push_back(EffectQuery(table(), pair.a, pair.b, LeastGroupSize(table().columns[pair.a])));
     }
     for (const Pair& pair : associated_) {
       queries.push_back(AssociationQuery(table(), pair.a, pair.b));
@@ -411,31 +384,27 @@ class Analyst final : public Agent {
     if (complete_rows) {
       queries.push_back(CompleteRowsQuery(table(), incomplete));
     }
-    const bool repeated_rows =
-        table().rows * static_cast<int64_t>(table().columns.size()) <= kMostCellsToCompareRows;
+    const bool repeated_rows = table().rows * static_cast<int64_t>(table().columns.size()) <= kMostCellsToCompareRows;
     if (repeated_rows) {
       queries.push_back(DuplicateRowsQuery(table()));
     }
     if (queries.empty()) {
       co_return absl::OkStatus();
     }
-    co_await run.Think(absl::StrFormat(
-        "Looking closely at %d relations and the top groups of %d columns",
-        correlated_.size() + differing_.size() + associated_.size(), grouped.size()));
+    co_await run.Think(absl::StrFormat("Looking closely at %d relations and the top groups of %d columns",
+                                       correlated_.size() + differing_.size() + associated_.size(), grouped.size()));
     CO_ASSIGN_OR_RETURN(const std::vector<Rows> answers, co_await AskAll(run, queries));
 
     size_t at = 0;
     for (const Pair& pair : correlated_) {
-      if (auto correlation = ParseCorrelation(pair.a, pair.b, answers[at], queries[at]);
-          correlation.has_value()) {
+      if (auto correlation = ParseCorrelation(pair.a, pair.b, answers[at], queries[at]); correlation.has_value()) {
         analysis_.correlations.push_back(*std::move(correlation));
       }
       ++at;
     }
     for (const Pair& pair : differing_) {
       if (auto effect =
-              ParseEffect(table(), pair.a, pair.b, LeastGroupSize(table().columns[pair.a]),
-                          answers[at], queries[at]);
+              ParseEffect(table(), pair.a, pair.b, LeastGroupSize(table().columns[pair.a]), answers[at], queries[at]);
           effect.has_value()) {
         analysis_.effects.push_back(*std::move(effect));
       }
@@ -454,8 +423,7 @@ class Analyst final : public Agent {
       ++at;
     }
     for (const size_t measure : concentrated) {
-      if (auto concentration = ParseConcentration(measure, answers[at], queries[at]);
-          concentration.has_value()) {
+      if (auto concentration = ParseConcentration(measure, answers[at], queries[at]); concentration.has_value()) {
         analysis_.concentrations.push_back(*std::move(concentration));
       }
       ++at;
@@ -480,8 +448,7 @@ class Analyst final : public Agent {
   std::vector<size_t> ChooseBreakdowns() const {
     std::vector<size_t> chosen;
     const auto add = [&](size_t column) {
-      if (chosen.size() < kMostBreakdowns &&
-          std::find(chosen.begin(), chosen.end(), column) == chosen.end()) {
+      if (chosen.size() < kMostBreakdowns && std::find(chosen.begin(), chosen.end(), column) == chosen.end()) {
         chosen.push_back(column);
       }
     };
@@ -529,8 +496,7 @@ class Analyst final : public Agent {
     if (!time.has_value()) {
       co_return absl::OkStatus();
     }
-    co_await run.Think(
-        absl::StrCat("Following the development over ", table().columns[*time].name.substr(0, 80)));
+    co_await run.Think(absl::StrCat("Following the development over ", table().columns[*time].name.substr(0, 80)));
     const Period period = ChoosePeriod(table().columns[*time]);
     std::vector<size_t> followed = outcomes_;
     if (followed.size() > kMostTrends) {
@@ -544,11 +510,10 @@ class Analyst final : public Agent {
       queries.push_back(seasons);
     }
     CO_ASSIGN_OR_RETURN(const std::vector<Rows> answers, co_await AskAll(run, queries));
-    analysis_.trend =
-        ParseTrend(table(), *time, period, std::move(followed), answers[0], queries[0]);
+    analysis_.trend = ParseTrend(table(), *time, period, std::move(followed), answers[0], queries[0]);
     if (!seasons.empty()) {
-      analysis_.seasons = ParseSeasons(*time, std::move(first_year), std::move(last_year),
-                                       answers[1], std::move(seasons));
+      analysis_.seasons =
+          ParseSeasons(*time, std::move(first_year), std::move(last_year), answers[1], std::move(seasons));
     }
     if (analysis_.trend->last >= analysis_.trend->first + 2) {
       CO_ASSIGN_OR_RETURN(analysis_.fits, co_await AskFits(run, *analysis_.trend));
@@ -557,11 +522,9 @@ class Analyst final : public Agent {
   }
 
   Awaitable<absl::StatusOr<Answer>> Write(RunContext& run) {
-    const std::string folder =
-        absl::StrCat("reports/", std::string_view(run.name()).substr(run.name().rfind('/') + 1));
+    const std::string folder = absl::StrCat("reports/", std::string_view(run.name()).substr(run.name().rfind('/') + 1));
     analysis_.charts = PlanCharts(analysis_);
-    co_await run.Think(
-        absl::StrFormat("Drawing %d charts and writing the report", analysis_.charts.size()));
+    co_await run.Think(absl::StrFormat("Drawing %d charts and writing the report", analysis_.charts.size()));
     std::vector<json> calls;
     for (const Chart& chart : analysis_.charts) {
       json call = chart.input;
@@ -570,9 +533,7 @@ class Analyst final : public Agent {
     }
     CO_ASSIGN_OR_RETURN(
         const std::vector<json> drawn,
-        co_await run.All(
-            calls, [&run](const json& call) { return run.CallTool("chart.render", call); },
-            kParallel));
+        co_await run.All(calls, [&run](const json& call) { return run.CallTool("chart.render", call); }, kParallel));
 
     const std::vector<Finding> findings = FindFindings(analysis_);
     const std::string file = absl::StrCat(folder, "/report.md");
@@ -582,8 +543,7 @@ class Analyst final : public Agent {
     Answer answer{.summary = ComposeSummary(analysis_, findings)};
     answer.artifacts.push_back(absl::StrCat("users/", run.user(), "/files/", file));
     for (const Chart& chart : analysis_.charts) {
-      answer.artifacts.push_back(
-          absl::StrCat("users/", run.user(), "/files/", folder, "/", chart.file));
+      answer.artifacts.push_back(absl::StrCat("users/", run.user(), "/files/", folder, "/", chart.file));
     }
     json listed = json::array();
     for (const Finding& finding : findings) {
@@ -617,8 +577,7 @@ class Analyst final : public Agent {
   }
 
   // An empty statement has an empty answer.
-  static Awaitable<absl::StatusOr<std::vector<Rows>>> AskAll(
-      RunContext& run, const std::vector<std::string>& queries) {
+  static Awaitable<absl::StatusOr<std::vector<Rows>>> AskAll(RunContext& run, const std::vector<std::string>& queries) {
     std::vector<json> calls;
     for (const std::string& sql : queries) {
       if (!sql.empty()) {
@@ -627,9 +586,7 @@ class Analyst final : public Agent {
     }
     CO_ASSIGN_OR_RETURN(
         const std::vector<json> answers,
-        co_await run.All(
-            calls, [&run](const json& call) { return run.CallTool("table.query", call); },
-            kParallel));
+        co_await run.All(calls, [&run](const json& call) { return run.CallTool("table.query", call); }, kParallel));
     std::vector<Rows> rows;
     auto next = answers.begin();
     for (const std::string& sql : queries) {
@@ -657,13 +614,12 @@ class Analyst final : public Agent {
 }  // namespace
 
 AgentFactory AnalystFactory() {
-  return FactoryOf<Analyst>(
-      {.name = std::string(kName),
-       .version = std::string(kVersion),
-       .description = "Reads a CSV or JSON Lines file and writes a report: findings, profile, "
-                      "missing values, outliers, relations, groups, trends and charts, with "
-                      "the SQL behind each number. Needs no model.",
-       .input_schema = std::string(kInputSchema)});
+  return FactoryOf<Analyst>({.name = std::string(kName),
+                             .version = std::string(kVersion),
+                             .description = "Reads a CSV or JSON Lines file and writes a report: findings, profile, "
+                                            "missing values, outliers, relations, groups, trends and charts, with "
+                                            "the SQL behind each number. Needs no model.",
+                             .input_schema = std::string(kInputSchema)});
 }
 
 }  // namespace bulkhead::agent

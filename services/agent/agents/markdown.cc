@@ -41,8 +41,7 @@ size_t CharacterLength(std::string_view text, size_t at) {
 
 // What makes the text around it run the other way, or breaks lines where one would not see it.
 bool IsInvisibleControl(std::string_view character) {
-  return character == "\xE2\x80\xA8" ||
-         character == "\xE2\x80\xA9" ||  // Line and paragraph separator.
+  return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9" ||    // Line and paragraph separator.
          (character >= "\xE2\x80\xAA" && character <= "\xE2\x80\xAE") ||  // Embedding and override.
          (character >= "\xE2\x81\xA6" && character <= "\xE2\x81\xA9") ||  // Isolates.
          (character >= "\xC2\x80" && character <= "\xC2\x9F");            // C1.
@@ -86,8 +85,7 @@ class Renderer {
   void operator()(const Bullets& bullets) {
     std::string lines;
     for (size_t i = 0; i < bullets.items.size(); ++i) {
-      absl::StrAppend(&lines, i == 0 ? "" : "\n",
-                      bullets.numbered ? absl::StrCat(i + 1, ". ") : "- ",
+      absl::StrAppend(&lines, i == 0 ? "" : "\n", bullets.numbered ? absl::StrCat(i + 1, ". ") : "- ",
                       bullets.items[i].Markdown());
     }
     Add(lines);
@@ -122,8 +120,7 @@ class Renderer {
     }
     std::string code;
     for (const Statement& statement : evidence.statements) {
-      absl::StrAppend(&code, code.empty() ? "" : "\n", "-- ", Clean(statement.label, 200), "\n",
-                      statement.sql, ";\n");
+      absl::StrAppend(&code, code.empty() ? "" : "\n", "-- ", Clean(statement.label, 200), "\n", statement.sql, ";\n");
     }
     // A fence is ended by one that is as long: longer than any in the code.
     size_t longest = 0;
@@ -133,14 +130,11 @@ class Renderer {
       longest = std::max(longest, run);
     }
     const std::string fence(std::max<size_t>(3, longest + 1), '`');
-    Add(absl::StrCat("<details><summary>SQL</summary>\n\n", fence, "sql\n", code, fence,
-                     "\n\n</details>"));
+    Add(absl::StrCat("<details><summary>SQL</summary>\n\n", fence, "sql\n", code, fence, "\n\n</details>"));
   }
 
   std::string Take() { return std::move(text_); }
-  void Add(std::string_view block) {
-    absl::StrAppend(&text_, text_.empty() ? "" : "\n", block, "\n");
-  }
+  void Add(std::string_view block) { absl::StrAppend(&text_, text_.empty() ? "" : "\n", block, "\n"); }
 
  private:
   std::string text_;
@@ -173,10 +167,8 @@ std::string EscapeMarkdown(std::string_view text, size_t max_length) {
         absl::StrAppend(&escaped, clean.compare(i, 3, "://") == 0 ? "\\:" : ":");
         break;
       case '.':
-        absl::StrAppend(&escaped, i >= 3 && absl::EqualsIgnoreCase(
-                                                std::string_view(clean).substr(i - 3, 3), "www")
-                                      ? "\\."
-                                      : ".");
+        absl::StrAppend(
+            &escaped, i >= 3 && absl::EqualsIgnoreCase(std::string_view(clean).substr(i - 3, 3), "www") ? "\\." : ".");
         break;
       case '\\':
       case '`':

@@ -62,7 +62,7 @@ struct Bullets {
 struct Grid {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // Plain text.
-  size_t text_columns = 1;  // The first ones; the others are numbers, and stand to the right.
+  size_t text_columns = 1;                     // The first ones; the others are numbers, and stand to the right.
 };
 
 struct Picture {

@@ -23,39 +23,36 @@ bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> word
 
 // Words that never name a column.
 bool IsGrammar(std::string_view word) {
-  return IsOneOf(
-      word,
-      {"a",       "an",       "and",          "any",       "are",        "as",          "at",
-       "be",      "been",     "between",      "by",        "can",        "cause",       "causes",
-       "depend",  "depends",  "did",          "do",        "does",       "each",        "every",
-       "for",     "from",     "had",          "has",       "have",       "how",         "if",
-       "in",      "is",       "it",           "its",       "me",         "more",        "of",
-       "on",      "or",       "over",         "per",       "please",     "show",        "tell",
-       "than",    "that",     "the",          "their",     "there",      "these",       "they",
-       "this",    "those",    "to",           "under",     "versus",     "vs",          "was",
-       "were",    "what",     "when",         "where",     "which",      "who",         "why",
-       "will",    "with",     "we",           "affect",    "affects",    "influence",   "relate",
-       "related", "relation", "relationship", "correlate", "correlated", "correlation", "differ",
-       "differs", "against",  "across",       "among",     "most",       "least",       "highest",
-       "lowest",  "largest",  "smallest",     "best",      "worst",      "fewest",      "biggest",
-       "trend",   "trends"});
+  return IsOneOf(word, {"a",       "an",       "and",          "any",       "are",        "as",          "at",
+                        "be",      "been",     "between",      "by",        "can",        "cause",       "causes",
+                        "depend",  "depends",  "did",          "do",        "does",       "each",        "every",
+                        "for",     "from",     "had",          "has",       "have",       "how",         "if",
+                        "in",      "is",       "it",           "its",       "me",         "more",        "of",
+                        "on",      "or",       "over",         "per",       "please",     "show",        "tell",
+                        "than",    "that",     "the",          "their",     "there",      "these",       "they",
+                        "this",    "those",    "to",           "under",     "versus",     "vs",          "was",
+                        "were",    "what",     "when",         "where",     "which",      "who",         "why",
+                        "will",    "with",     "we",           "affect",    "affects",    "influence",   "relate",
+                        "related", "relation", "relationship", "correlate", "correlated", "correlation", "differ",
+                        "differs", "against",  "across",       "among",     "most",       "least",       "highest",
+                        "lowest",  "largest",  "smallest",     "best",      "worst",      "fewest",      "biggest",
+                        "trend",   "trends"});
 }
 
 // Words that ask for a calculation more often than they name a column.
 bool IsWeak(std::string_view word) {
   return IsOneOf(word,
-                 {"amount", "average", "avg",     "count",   "date",   "day",   "days",    "hour",
-                  "many",   "max",     "maximum", "mean",    "median", "min",   "minimum", "month",
-                  "months", "much",    "number",  "percent", "rate",   "share", "sum",     "time",
-                  "top",    "total",   "value",   "year",    "years"});
+                 {"amount",  "average", "avg",    "count", "date",    "day",   "days",   "hour", "many",   "max",
+                  "maximum", "mean",    "median", "min",   "minimum", "month", "months", "much", "number", "percent",
+                  "rate",    "share",   "sum",    "time",  "top",     "total", "value",  "year", "years"});
 }
 
 std::string Stem(std::string_view word) {
   std::string stem(word);
   if (stem.size() > 4 && absl::EndsWith(stem, "ies")) {
     stem.replace(stem.size() - 3, 3, "y");
-  } else if (stem.size() > 4 && (absl::EndsWith(stem, "ses") || absl::EndsWith(stem, "xes") ||
-                                 absl::EndsWith(stem, "hes"))) {
+  } else if (stem.size() > 4 &&
+             (absl::EndsWith(stem, "ses") || absl::EndsWith(stem, "xes") || absl::EndsWith(stem, "hes"))) {
     stem.resize(stem.size() - 2);
   } else if (stem.size() > 3 && absl::EndsWith(stem, "s") && !absl::EndsWith(stem, "ss")) {
     stem.pop_back();
@@ -81,8 +78,8 @@ bool IsSlip(std::string_view a, std::string_view b) {
   }
   const std::string_view rest_a = a.substr(begin, a.size() - begin - end);
   const std::string_view rest_b = b.substr(begin, b.size() - begin - end);
-  return rest_b.size() <= 1 || (rest_a.size() == 2 && rest_b.size() == 2 &&
-                                rest_a[0] == rest_b[1] && rest_a[1] == rest_b[0]);
+  return rest_b.size() <= 1 ||
+         (rest_a.size() == 2 && rest_b.size() == 2 && rest_a[0] == rest_b[1] && rest_a[1] == rest_b[0]);
 }
 
 // How well a word of the question fits a word of a name: 0 to 1.
@@ -113,8 +110,8 @@ struct Candidate {
 };
 
 // The column's words that the free words of the question fit.
-Candidate Match(size_t column, const std::vector<std::string>& name,
-                const std::vector<std::string>& tokens, const std::vector<bool>& taken) {
+Candidate Match(size_t column, const std::vector<std::string>& name, const std::vector<std::string>& tokens,
+                const std::vector<bool>& taken) {
   Candidate best{.column = column};
   // The name written as one, or as the same words: several words of the question are one name.
   const std::string joined = absl::StrJoin(name, "");
@@ -142,8 +139,8 @@ Candidate Match(size_t column, const std::vector<std::string>& name,
     size_t token = tokens.size();
     double fit = 0;
     for (size_t i = 0; i < tokens.size(); ++i) {
-      const bool used = taken[i] || IsGrammar(tokens[i]) ||
-                        std::find(best.tokens.begin(), best.tokens.end(), i) != best.tokens.end();
+      const bool used =
+          taken[i] || IsGrammar(tokens[i]) || std::find(best.tokens.begin(), best.tokens.end(), i) != best.tokens.end();
       if (const double here = used ? 0 : Fit(tokens[i], word); here > fit) {
         fit = here;
         token = i;
@@ -179,17 +176,16 @@ Question MatchQuestion(std::string_view text, const std::vector<Column>& columns
     names.push_back(WordsOf(column.name));
   }
   const auto is_name = [&](std::string_view word) {
-    return std::any_of(names.begin(), names.end(), [&](const auto& name) {
-      return name.size() == 1 && Stem(name[0]) == Stem(word);
-    });
+    return std::any_of(names.begin(), names.end(),
+                       [&](const auto& name) { return name.size() == 1 && Stem(name[0]) == Stem(word); });
   };
 
   // What it asks for in set phrases.
   for (size_t i = 0; i < tokens.size(); ++i) {
     const std::string& word = tokens[i];
     const std::string before = i > 0 ? tokens[i - 1] : "";
-    if (IsOneOf(word, {"trend", "trends", "develop", "developed", "development", "evolve",
-                       "evolved", "history", "since"})) {
+    if (IsOneOf(word,
+                {"trend", "trends", "develop", "developed", "development", "evolve", "evolved", "history", "since"})) {
       question.over_time = true;
     }
     if (word == "time" && IsOneOf(before, {"over", "with", "through"})) {
@@ -217,8 +213,8 @@ Question MatchQuestion(std::string_view text, const std::vector<Column>& columns
         taken[i] = true;
       }
     }
-    if (IsOneOf(word, {"lowest", "least", "fewest", "smallest", "minimum", "worst", "cheapest",
-                       "slowest", "shortest", "youngest"})) {
+    if (IsOneOf(word, {"lowest", "least", "fewest", "smallest", "minimum", "worst", "cheapest", "slowest", "shortest",
+                       "youngest"})) {
       question.lowest = true;
     }
   }
@@ -229,8 +225,8 @@ Question MatchQuestion(std::string_view text, const std::vector<Column>& columns
     Candidate best;
     std::vector<size_t> as_good;
     for (size_t column = 0; column < columns.size(); ++column) {
-      const bool known = std::any_of(found.begin(), found.end(),
-                                     [&](const auto& pair) { return pair.second == column; });
+      const bool known =
+          std::any_of(found.begin(), found.end(), [&](const auto& pair) { return pair.second == column; });
       const Candidate candidate = known ? Candidate{} : Match(column, names[column], tokens, taken);
       if (candidate.tokens.empty()) {
         continue;
@@ -277,26 +273,23 @@ void MatchValues(const std::vector<Column>& columns, Question& question) {
           (words.size() == 1 && (IsGrammar(words[0]) || IsWeak(words[0]) || words[0] == "none"))) {
         continue;
       }
-      const auto at =
-          std::search(question.rest.begin(), question.rest.end(), words.begin(), words.end(),
-                      [](const std::string& asked, const std::string& word) {
-                        return asked == word || (!asked.empty() && Stem(asked) == Stem(word));
-                      });
+      const auto at = std::search(question.rest.begin(), question.rest.end(), words.begin(), words.end(),
+                                  [](const std::string& asked, const std::string& word) {
+                                    return asked == word || (!asked.empty() && Stem(asked) == Stem(word));
+                                  });
       if (at == question.rest.end()) {
         continue;
       }
       std::fill_n(at, words.size(), "");
       question.values.push_back({column, top.text});
-      if (std::find(question.columns.begin(), question.columns.end(), column) ==
-          question.columns.end()) {
+      if (std::find(question.columns.begin(), question.columns.end(), column) == question.columns.end()) {
         question.columns.push_back(column);
       }
     }
   }
 }
 
-std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table,
-                                   std::optional<size_t> main_time) {
+std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table, std::optional<size_t> main_time) {
   std::vector<size_t> measures;
   std::vector<size_t> categories;
   std::optional<size_t> time;
@@ -332,12 +325,10 @@ std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table,
     }
   }
   if (time.has_value()) {
-    const Period period =
-        question.period.has_value() && CanCut(table.columns[*time], *question.period)
-            ? *question.period
-            : ChoosePeriod(table.columns[*time]);
-    parts.insert(parts.begin(),
-                 {.kind = Kind::kTrend, .a = *time, .period = period, .outcomes = measures});
+    const Period period = question.period.has_value() && CanCut(table.columns[*time], *question.period)
+                              ? *question.period
+                              : ChoosePeriod(table.columns[*time]);
+    parts.insert(parts.begin(), {.kind = Kind::kTrend, .a = *time, .period = period, .outcomes = measures});
   }
   for (size_t i = 0; i < measures.size(); ++i) {
     for (size_t j = i + 1; j < measures.size(); ++j) {

@@ -61,8 +61,7 @@ struct AnswerPart {
 };
 
 // At most four. `main_time` is the column that "over time" means.
-std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table,
-                                   std::optional<size_t> main_time);
+std::vector<AnswerPart> PlanAnswer(const Question& question, const Table& table, std::optional<size_t> main_time);
 
 }  // namespace bulkhead::agent::analyst
 

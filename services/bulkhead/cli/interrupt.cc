@@ -1,13 +1,13 @@
 #include "services/bulkhead/cli/interrupt.h"
 
-#include <csignal>
-#include <cstdint>
-#include <thread>
-
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <thread>
 
 #include "absl/log/absl_check.h"
 #include "absl/synchronization/notification.h"

@@ -46,7 +46,7 @@ std::optional<absl::Time> TimeAt(const json& object, const char* key) {
 absl::Duration DurationAt(const json& object, const char* key) {
   double seconds = 0;
   return absl::SimpleAtod(absl::StripSuffix(Text(object, key), "s"), &seconds) ? absl::Seconds(seconds)
-                                                                              : absl::ZeroDuration();
+                                                                               : absl::ZeroDuration();
 }
 
 std::string Short(absl::Duration duration) {

@@ -40,12 +40,13 @@ TEST(RunsTimelineTest, DrawsABarForEachThingThatTookTime) {
       Event("approval_resolved", 7, {{"approval", "users/a/runs/r/approvals/p"}, {"allowed", true}}),
       Event("agent_completed", 8, {{"summary", "done"}}),
   };
-  EXPECT_THAT(DrawTimeline(run, events, 8),
-              ElementsAre("time  8.00 s  queued 1.00 s (12%)  tools 4.00 s (50%)  people 2.00 s (25%)  own code 1.00 s (12%)",
-                          "queued                 █        1.00 s",              //
-                          "table.load              ████    4.00 s",              //
-                          "table.query              ▒▒     2.00 s, failed",      //
-                          "waits for a person          ██  2.00 s"));
+  EXPECT_THAT(
+      DrawTimeline(run, events, 8),
+      ElementsAre("time  8.00 s  queued 1.00 s (12%)  tools 4.00 s (50%)  people 2.00 s (25%)  own code 1.00 s (12%)",
+                  "queued                 █        1.00 s",          //
+                  "table.load              ████    4.00 s",          //
+                  "table.query              ▒▒     2.00 s, failed",  //
+                  "waits for a person          ██  2.00 s"));
 }
 
 TEST(RunsTimelineTest, RunThatGoesOnIsDrawnToItsLastEvent) {

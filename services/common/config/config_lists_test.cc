@@ -213,8 +213,8 @@ TEST_F(ConfigListsTest, ProvidersThatCannotWorkOrAreUnsafeAreRefused) {
               ElementsAre(HasSubstr("[0].redirect_uris: must be set, or gateway.public_url")));
   EXPECT_THAT(Violations({.file = file, .overrides = {"gateway.public_url=http://bulkhead.example"}}),
               ElementsAre(HasSubstr("[0].redirect_uris: must be set, or gateway.public_url")));
-  EXPECT_THAT(LoadConfig({.file = file, .overrides = {"gateway.listen=0.0.0.0:80",
-                                                      "gateway.public_url=https://bulkhead.example"}}),
+  EXPECT_THAT(LoadConfig({.file = file,
+                          .overrides = {"gateway.listen=0.0.0.0:80", "gateway.public_url=https://bulkhead.example"}}),
               IsOk());
   EXPECT_THAT(LoadConfig({.file = file}), IsOk());
 }

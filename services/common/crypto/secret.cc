@@ -1,10 +1,10 @@
 #include "services/common/crypto/secret.h"
 
+#include <openssl/mem.h>
+
 #include <ostream>
 #include <string>
 #include <utility>
-
-#include <openssl/mem.h>
 
 namespace bulkhead {
 namespace {

@@ -57,8 +57,8 @@ std::string ValidUtf8(const std::string& text) {
   if (ascii) {
     return text;
   }
-  const std::string quoted = nlohmann::json(text).dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false,
-                                                       nlohmann::json::error_handler_t::replace);
+  const std::string quoted =
+      nlohmann::json(text).dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace);
   return nlohmann::json::parse(quoted).get<std::string>();
 }
 
@@ -66,8 +66,7 @@ absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Value
 
 absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Struct& object) {
   for (const auto& [key, member] : json.items()) {
-    if (absl::Status status = Fill(member, depth + 1, (*object.mutable_fields())[ValidUtf8(key)]);
-        !status.ok()) {
+    if (absl::Status status = Fill(member, depth + 1, (*object.mutable_fields())[ValidUtf8(key)]); !status.ok()) {
       return status;
     }
   }
@@ -76,8 +75,7 @@ absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Struc
 
 absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Value& value) {
   if (depth > kMaxDepth) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("JSON nested deeper than ", kMaxDepth, " levels"),
+    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("JSON nested deeper than ", kMaxDepth, " levels"),
                      {.domain = "bulkhead.json", .reason = "JSON_TOO_DEEP"});
   }
   switch (json.type()) {

@@ -12,9 +12,9 @@ namespace bulkhead {
 namespace {
 
 TEST(StructJsonTest, ObjectComesBackAsItWas) {
-  const nlohmann::json object = {
-      {"text", "a\u00e9"}, {"whole", 3},         {"real", 2.5},
-      {"flag", true},      {"nothing", nullptr}, {"list", {1, "two", nlohmann::json::object()}}};
+  const nlohmann::json object = {{"text", "a\u00e9"},  {"whole", 3},
+                                 {"real", 2.5},        {"flag", true},
+                                 {"nothing", nullptr}, {"list", {1, "two", nlohmann::json::object()}}};
   auto proto = ToStruct(object);
   ASSERT_TRUE(proto.ok()) << proto.status();
   EXPECT_EQ(ToJson(*proto), object);

@@ -14,11 +14,9 @@ namespace bulkhead {
 namespace {
 
 absl::Status SchemaInvalid(std::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   absl::StrCat("not a usable JSON Schema: ", what),
-                   {.domain = "bulkhead.json",
-                    .reason = "JSON_SCHEMA_INVALID",
-                    .metadata = {{"problem", std::string(what)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, absl::StrCat("not a usable JSON Schema: ", what),
+      {.domain = "bulkhead.json", .reason = "JSON_SCHEMA_INVALID", .metadata = {{"problem", std::string(what)}}});
 }
 
 // Without a detour over text: instances can be megabytes.
@@ -77,8 +75,8 @@ absl::StatusOr<std::unique_ptr<JsonSchema>> JsonSchema::Compile(std::string_view
     if (!schema.is_object()) {
       return SchemaInvalid("it must be a JSON object");
     }
-    return std::unique_ptr<JsonSchema>(new JsonSchema(
-        std::make_unique<State>(jsoncons::jsonschema::make_json_schema(std::move(schema)))));
+    return std::unique_ptr<JsonSchema>(
+        new JsonSchema(std::make_unique<State>(jsoncons::jsonschema::make_json_schema(std::move(schema)))));
   } catch (const std::exception& e) {
     return SchemaInvalid(e.what());
   }
@@ -87,12 +85,11 @@ absl::StatusOr<std::unique_ptr<JsonSchema>> JsonSchema::Compile(std::string_view
 std::vector<Violation> JsonSchema::Validate(const nlohmann::json& instance) const {
   std::vector<Violation> violations;
   try {
-    state_->schema.validate(
-        Convert(instance), [&](const jsoncons::jsonschema::validation_message& message) {
-          violations.push_back({message.instance_location().string(), message.message()});
-          return violations.size() < kMaxViolations ? jsoncons::jsonschema::walk_result::advance
-                                                    : jsoncons::jsonschema::walk_result::abort;
-        });
+    state_->schema.validate(Convert(instance), [&](const jsoncons::jsonschema::validation_message& message) {
+      violations.push_back({message.instance_location().string(), message.message()});
+      return violations.size() < kMaxViolations ? jsoncons::jsonschema::walk_result::advance
+                                                : jsoncons::jsonschema::walk_result::abort;
+    });
   } catch (const std::exception& e) {
     // For example a `pattern` too complex for the text: what cannot be checked is not valid.
     violations.push_back({"", absl::StrCat("cannot be checked: ", e.what())});

@@ -227,9 +227,8 @@ Awaitable<bool> Deliver(std::shared_ptr<Core> core, std::string stage, std::vect
       for (size_t i = 0; i < values.size(); ++i) {
         std::vector<T> alone;
         alone.push_back(std::move(values[i]));
-        Core::Outcome outcome = co_await core->Persist(stage, records[i], [&core, &alone, &sink] {
-          return sink(std::as_const(alone), core->abandon_token());
-        });
+        Core::Outcome outcome = co_await core->Persist(
+            stage, records[i], [&core, &alone, &sink] { return sink(std::as_const(alone), core->abandon_token()); });
         if (outcome == Core::Outcome::kStopped) {
           co_return false;
         }
@@ -285,10 +284,10 @@ class Flow {
   template <typename Sink>
   std::unique_ptr<Pipeline> Into(std::string stage, BatchOptions options, Sink sink) && {
     internal::Queue<T> input = connect_(stage);
-    core_->AddTask([core = core_, stage = std::move(stage), options, input,
-                    sink = std::make_shared<Sink>(std::move(sink))] {
-      return internal::RunSink<T>(core, stage, options, input, *sink);
-    });
+    core_->AddTask(
+        [core = core_, stage = std::move(stage), options, input, sink = std::make_shared<Sink>(std::move(sink))] {
+          return internal::RunSink<T>(core, stage, options, input, *sink);
+        });
     return std::make_unique<Pipeline>(std::move(core_));
   }
 

@@ -28,11 +28,11 @@
 namespace bulkhead::rpc {
 
 struct CallPolicy {
-  std::string_view method;                    // For messages and logs; outlives the call.
+  std::string_view method;                     // For messages and logs; outlives the call.
   absl::Duration timeout = absl::Seconds(30);  // Real time, of each attempt; the context's deadline bounds all.
-  int attempts = 1;                           // More only for calls that may be repeated. UNAVAILABLE alone is retried.
+  int attempts = 1;  // More only for calls that may be repeated. UNAVAILABLE alone is retried.
   absl::Duration backoff = absl::Milliseconds(50);  // Doubles each time, with jitter, at most 2 s.
-  Clock* clock = nullptr;                     // Waits between attempts; required when attempts > 1.
+  Clock* clock = nullptr;                           // Waits between attempts; required when attempts > 1.
 };
 
 // `start`: (grpc::ClientContext*, const Request*, Response*, std::function<void(grpc::Status)>) -> void. `request` lives until the call has ended.

@@ -121,8 +121,7 @@ Awaitable<absl::Status> CallStream(CallContext call, CallPolicy policy, const Re
   bool begun = false;
   absl::Status consumed;
   absl::Status status = co_await internal::CallWithRetries(
-      call, policy, begun,
-      [&request, &start, &on_message, &begun, &consumed](grpc::ClientContext& context) {
+      call, policy, begun, [&request, &start, &on_message, &begun, &consumed](grpc::ClientContext& context) {
         return internal::ReadStream<Response>(context, request, start, on_message, begun, consumed);
       });
   co_return consumed.ok() ? status : consumed;

@@ -43,9 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string origin = OriginOf(peer, forwarded);
   // A stranger's word about where he comes from counts for nothing.
   CHECK(IsThisMachine(host) || origin == host);
-  CHECK(origin == host || std::all_of(origin.begin(), origin.end(), [](char c) {
-          return absl::ascii_isxdigit(c) || c == '.' || c == ':';
-        }));
+  CHECK(origin == host || std::all_of(origin.begin(), origin.end(),
+                                      [](char c) { return absl::ascii_isxdigit(c) || c == '.' || c == ':'; }));
   return 0;
 }
 

@@ -32,9 +32,10 @@ using ::testing::IsEmpty;
 using ::testing::Le;
 
 const Migration kNotes = {.name = "notes",
-                          .statements = "CREATE TABLE authors (name TEXT PRIMARY KEY);"
-                                        "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE,"
-                                        "                    author TEXT REFERENCES authors (name));"};
+                          .statements =
+                              "CREATE TABLE authors (name TEXT PRIMARY KEY);"
+                              "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE,"
+                              "                    author TEXT REFERENCES authors (name));"};
 
 auto InsertNote(std::string text) {
   return [text = std::move(text)](Connection& connection) {
@@ -173,9 +174,9 @@ TEST_P(DatabaseTest, ErrorsHaveReasons) {
                 HasReason(absl::StatusCode::kInternal, "STORAGE_FAILED"))
         << sql;
   }
-  EXPECT_THAT(
-      database->WriteAndWait([&](Connection&) { return database->WriteAndWait([](Connection&) { return absl::OkStatus(); }); }),
-      HasReason(absl::StatusCode::kInternal, "STORAGE_FAILED"))
+  EXPECT_THAT(database->WriteAndWait(
+                  [&](Connection&) { return database->WriteAndWait([](Connection&) { return absl::OkStatus(); }); }),
+              HasReason(absl::StatusCode::kInternal, "STORAGE_FAILED"))
       << "would wait for itself";
   EXPECT_THAT(database->Read([](Connection& connection) { return InsertNote("by a reader")(connection); }),
               HasReason("STORAGE_FAILED"));
@@ -231,7 +232,8 @@ TEST(DatabaseFileTest, WhatWasCommittedSurvivesACrashAndWhatWasNotIsGone) {
   const TempDir directory;
   std::filesystem::create_directory(directory.File("crashed"));
   {
-    ASSERT_OK_AND_ASSIGN(const auto database, Database::Open({.path = directory.File("test.db"), .migrations = {kNotes}}));
+    ASSERT_OK_AND_ASSIGN(const auto database,
+                         Database::Open({.path = directory.File("test.db"), .migrations = {kNotes}}));
     ASSERT_OK(database->WriteAndWait(InsertNote("committed")));
     ASSERT_OK(database->WriteAndWait([&](Connection& connection) -> absl::Status {
       RETURN_IF_ERROR(InsertNote("in flight")(connection));
@@ -243,7 +245,8 @@ TEST(DatabaseFileTest, WhatWasCommittedSurvivesACrashAndWhatWasNotIsGone) {
       return absl::OkStatus();
     }));
   }
-  ASSERT_OK_AND_ASSIGN(const auto crashed, Database::Open({.path = directory.File("crashed/test.db"), .migrations = {kNotes}}));
+  ASSERT_OK_AND_ASSIGN(const auto crashed,
+                       Database::Open({.path = directory.File("crashed/test.db"), .migrations = {kNotes}}));
   EXPECT_THAT(Notes(*crashed), ElementsAre("committed"));
   ASSERT_OK_AND_ASSIGN(const auto closed, Database::Open({.path = directory.File("test.db"), .migrations = {kNotes}}));
   EXPECT_THAT(Notes(*closed), ElementsAre("committed", "in flight"));
@@ -256,7 +259,9 @@ TEST(DatabaseFileTest, MigrationsRunOnceInOrderAndAFailedOneLeavesTheVersionBefo
   const std::string path = directory.File("test.db");
   const Migration tags = {"tags", "CREATE TABLE tags (name TEXT); INSERT INTO notes (text) VALUES ('migrated');"};
   const Migration broken = {"broken", "CREATE TABLE half (done TEXT); SELECT no_such_function();"};
-  { ASSERT_OK(Database::Open({.path = path, .migrations = {kNotes}})); }
+  {
+    ASSERT_OK(Database::Open({.path = path, .migrations = {kNotes}}));
+  }
 
   const auto failed = Database::Open({.path = path, .migrations = {kNotes, tags, broken}});
   EXPECT_THAT(failed, HasReason(absl::StatusCode::kInternal, "STORAGE_FAILED"));
@@ -264,8 +269,9 @@ TEST(DatabaseFileTest, MigrationsRunOnceInOrderAndAFailedOneLeavesTheVersionBefo
 
   ASSERT_OK_AND_ASSIGN(const auto database, Database::Open({.path = path, .migrations = {kNotes, tags}}));
   EXPECT_THAT(Notes(*database), ElementsAre("migrated"));
-  EXPECT_THAT(database->WriteAndWait([](Connection& connection) { return connection.Execute("DELETE FROM half").status(); }),
-              HasReason("STORAGE_FAILED"))
+  EXPECT_THAT(
+      database->WriteAndWait([](Connection& connection) { return connection.Execute("DELETE FROM half").status(); }),
+      HasReason("STORAGE_FAILED"))
       << "the half of the broken migration was rolled back";
   EXPECT_THAT(Database::Open({.path = path, .migrations = {kNotes}}),
               HasReason(absl::StatusCode::kFailedPrecondition, "STORAGE_TOO_NEW"));

@@ -43,20 +43,17 @@ absl::Status Interrupted() {
 }
 
 absl::Status NotReadOnly(std::string_view problem) {
-  return MakeError(absl::StatusCode::kPermissionDenied,
-                   absl::StrCat("only a single statement that reads is allowed: ", problem),
-                   {.domain = kDomain,
-                    .reason = "QUERY_NOT_READ_ONLY",
-                    .metadata = {{"problem", std::string(problem)}}});
+  return MakeError(
+      absl::StatusCode::kPermissionDenied, absl::StrCat("only a single statement that reads is allowed: ", problem),
+      {.domain = kDomain, .reason = "QUERY_NOT_READ_ONLY", .metadata = {{"problem", std::string(problem)}}});
 }
 
 // The status of the last call on `handle` that failed with `code`.
 absl::Status ErrorOf(sqlite3* handle, int code) {
   const std::string problem = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
   auto make = [&problem](absl::StatusCode status, std::string_view reason) {
-    return MakeError(
-        status, problem,
-        {.domain = kDomain, .reason = std::string(reason), .metadata = {{"problem", problem}}});
+    return MakeError(status, problem,
+                     {.domain = kDomain, .reason = std::string(reason), .metadata = {{"problem", problem}}});
   };
   switch (code & 0xff) {
     case SQLITE_INTERRUPT:
@@ -80,15 +77,13 @@ absl::Status ErrorOf(sqlite3* handle, int code) {
   }
 }
 
-int IsStopped(void* stop) {
-  return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0;
-}
+int IsStopped(void* stop) { return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0; }
 
 // Decides what a statement of the user's may do. https://www.sqlite.org/c3ref/set_authorizer.html
 // `refused` (a bool) remembers: SQLite gives a function that is refused the same error as one that
 // does not exist.
-int Authorize(void* refused, int action, const char* /*first*/, const char* second,
-              const char* /*database*/, const char* /*trigger*/) {
+int Authorize(void* refused, int action, const char* /*first*/, const char* second, const char* /*database*/,
+              const char* /*trigger*/) {
   switch (action) {
     case SQLITE_SELECT:
     case SQLITE_READ:
@@ -122,11 +117,9 @@ absl::Status Bind(sqlite3* handle, sqlite3_stmt* statement, const std::vector<Va
     } else if (const auto* real = std::get_if<double>(&values[i])) {
       code = sqlite3_bind_double(statement, index, *real);
     } else if (const auto* text = std::get_if<std::string>(&values[i])) {
-      code = sqlite3_bind_text64(statement, index, text->data(), text->size(), SQLITE_TRANSIENT,
-                                 SQLITE_UTF8);
+      code = sqlite3_bind_text64(statement, index, text->data(), text->size(), SQLITE_TRANSIENT, SQLITE_UTF8);
     } else if (const auto* blob = std::get_if<Blob>(&values[i])) {
-      code = sqlite3_bind_blob64(statement, index, blob->bytes.data(), blob->bytes.size(),
-                                 SQLITE_TRANSIENT);
+      code = sqlite3_bind_blob64(statement, index, blob->bytes.data(), blob->bytes.size(), SQLITE_TRANSIENT);
     } else {
       code = sqlite3_bind_null(statement, index);
     }
@@ -178,8 +171,7 @@ bool IsBlank(sqlite3* handle, std::string_view tail) {
   while (!tail.empty()) {
     sqlite3_stmt* raw = nullptr;
     const char* rest = nullptr;
-    const int code =
-        sqlite3_prepare_v2(handle, tail.data(), static_cast<int>(tail.size()), &raw, &rest);
+    const int code = sqlite3_prepare_v2(handle, tail.data(), static_cast<int>(tail.size()), &raw, &rest);
     Statement statement(raw);
     if (code != SQLITE_OK || statement != nullptr) {
       return false;
@@ -214,8 +206,7 @@ struct UserReader::State {
 UserReader::UserReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 UserReader::~UserReader() = default;
 
-absl::StatusOr<std::unique_ptr<UserReader>> UserReader::Open(const std::string& path,
-                                                             std::stop_token stop) {
+absl::StatusOr<std::unique_ptr<UserReader>> UserReader::Open(const std::string& path, std::stop_token stop) {
   auto state = std::make_unique<State>();
   state->stop = std::move(stop);
   ASSIGN_OR_RETURN(state->handle, OpenHandle(path, SQLITE_OPEN_READONLY));
@@ -223,9 +214,8 @@ absl::StatusOr<std::unique_ptr<UserReader>> UserReader::Open(const std::string& 
   sqlite3_limit(handle, SQLITE_LIMIT_SQL_LENGTH, 1 << 20);
   sqlite3_limit(handle, SQLITE_LIMIT_EXPR_DEPTH, 200);
   sqlite3_limit(handle, SQLITE_LIMIT_WORKER_THREADS, 0);
-  RETURN_IF_ERROR(RunScript(
-      handle,
-      absl::StrCat("PRAGMA cache_size=-", kReaderCacheKib, "; PRAGMA query_only=1").c_str()));
+  RETURN_IF_ERROR(
+      RunScript(handle, absl::StrCat("PRAGMA cache_size=-", kReaderCacheKib, "; PRAGMA query_only=1").c_str()));
   sqlite3_set_authorizer(handle, Authorize, &state->refused);
   sqlite3_progress_handler(handle, kStepsBetweenChecks, IsStopped, &state->stop);
   return std::unique_ptr<UserReader>(new UserReader(std::move(state)));
@@ -236,11 +226,8 @@ absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& p
                                absl::FunctionRef<bool(std::vector<Value>)> row) {
   sqlite3* handle = state_->handle.get();
   auto invalid = [](std::string_view problem) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("the query is not valid: ", problem),
-                     {.domain = kDomain,
-                      .reason = "QUERY_INVALID",
-                      .metadata = {{"problem", std::string(problem)}}});
+    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("the query is not valid: ", problem),
+                     {.domain = kDomain, .reason = "QUERY_INVALID", .metadata = {{"problem", std::string(problem)}}});
   };
 
   sqlite3_stmt* raw = nullptr;
@@ -269,8 +256,7 @@ absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& p
   }
   if (const int wanted = sqlite3_bind_parameter_count(statement.get());
       static_cast<size_t>(wanted) != parameters.size()) {
-    return invalid(
-        absl::StrCat("it has ", wanted, " parameters, but ", parameters.size(), " were given"));
+    return invalid(absl::StrCat("it has ", wanted, " parameters, but ", parameters.size(), " were given"));
   }
   RETURN_IF_ERROR(Bind(handle, statement.get(), parameters));
 
@@ -289,8 +275,7 @@ absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& p
       return absl::OkStatus();
     }
     if ((code & 0xff) == SQLITE_ERROR || code == SQLITE_MISMATCH) {
-      return invalid(
-          sqlite3_errmsg(handle));  // For example malformed JSON given to a JSON function.
+      return invalid(sqlite3_errmsg(handle));  // For example malformed JSON given to a JSON function.
     }
     if (code != SQLITE_ROW) {
       return ErrorOf(handle, code);
@@ -315,24 +300,20 @@ struct UserWriter::State {
 UserWriter::UserWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 UserWriter::~UserWriter() = default;
 
-absl::StatusOr<std::unique_ptr<UserWriter>> UserWriter::Open(const Options& options,
-                                                             std::stop_token stop) {
+absl::StatusOr<std::unique_ptr<UserWriter>> UserWriter::Open(const Options& options, std::stop_token stop) {
   auto state = std::make_unique<State>();
   state->stop = std::move(stop);
-  ASSIGN_OR_RETURN(state->handle,
-                   OpenHandle(options.path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+  ASSIGN_OR_RETURN(state->handle, OpenHandle(options.path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
   sqlite3* handle = state->handle.get();
   // A reader that wants the pages of a table loads them in order: large pages, fewer of them. The
   // log is cut back after a large load.
-  RETURN_IF_ERROR(
-      RunScript(handle,
-                "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-                "PRAGMA journal_size_limit=16777216; PRAGMA secure_delete=0"));
+  RETURN_IF_ERROR(RunScript(handle,
+                            "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                            "PRAGMA journal_size_limit=16777216; PRAGMA secure_delete=0"));
   RETURN_IF_ERROR(RunScript(handle, absl::StrCat("PRAGMA cache_size=-", kWriterCacheKib).c_str()));
   if (options.max_bytes > 0) {
-    RETURN_IF_ERROR(RunScript(handle, absl::StrCat("PRAGMA max_page_count=",
-                                                   std::max<uint64_t>(options.max_bytes / 8192, 16))
-                                          .c_str()));
+    RETURN_IF_ERROR(RunScript(
+        handle, absl::StrCat("PRAGMA max_page_count=", std::max<uint64_t>(options.max_bytes / 8192, 16)).c_str()));
   }
   sqlite3_progress_handler(handle, kStepsBetweenChecks, IsStopped, &state->stop);
   return std::unique_ptr<UserWriter>(new UserWriter(std::move(state)));
@@ -376,9 +357,8 @@ absl::Status UserWriter::PrepareInsert(std::string_view table, size_t columns) {
   }
   sql += ")";
   sqlite3_stmt* raw = nullptr;
-  const int code =
-      sqlite3_prepare_v3(state_->handle.get(), sql.data(), static_cast<int>(sql.size()),
-                         SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
+  const int code = sqlite3_prepare_v3(state_->handle.get(), sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
   state_->insert.reset(raw);
   return code == SQLITE_OK ? absl::OkStatus() : ErrorOf(state_->handle.get(), code);
 }
@@ -394,8 +374,8 @@ void UserWriter::SetReal(size_t column, double value) {
 }
 
 void UserWriter::SetText(size_t column, std::string_view value) {
-  sqlite3_bind_text64(state_->insert.get(), static_cast<int>(column) + 1, value.data(),
-                      value.size(), SQLITE_STATIC, SQLITE_UTF8);
+  sqlite3_bind_text64(state_->insert.get(), static_cast<int>(column) + 1, value.data(), value.size(), SQLITE_STATIC,
+                      SQLITE_UTF8);
 }
 
 absl::Status UserWriter::Insert() {

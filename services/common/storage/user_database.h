@@ -39,8 +39,7 @@ inline constexpr size_t kMaxTableColumns = 2000;
 class UserReader {
  public:
   // NOT_FOUND `STORAGE_NOT_FOUND` when there is no such file yet. `stop` interrupts whatever runs.
-  static absl::StatusOr<std::unique_ptr<UserReader>> Open(const std::string& path,
-                                                          std::stop_token stop);
+  static absl::StatusOr<std::unique_ptr<UserReader>> Open(const std::string& path, std::stop_token stop);
   ~UserReader();
 
   // Runs one SELECT, VALUES, WITH or EXPLAIN. `columns` gets the names of the result before the
@@ -61,13 +60,11 @@ class UserReader {
 class UserWriter {
  public:
   struct Options {
-    std::string path;  // Made when missing.
-    uint64_t max_bytes =
-        0;  // Of the whole file; RESOURCE_EXHAUSTED `STORAGE_FULL` beyond. 0: no limit.
+    std::string path;        // Made when missing.
+    uint64_t max_bytes = 0;  // Of the whole file; RESOURCE_EXHAUSTED `STORAGE_FULL` beyond. 0: no limit.
   };
 
-  static absl::StatusOr<std::unique_ptr<UserWriter>> Open(const Options& options,
-                                                          std::stop_token stop);
+  static absl::StatusOr<std::unique_ptr<UserWriter>> Open(const Options& options, std::stop_token stop);
   // Rolls back what is not committed.
   ~UserWriter();
 

@@ -1,3 +1,5 @@
+#include "services/common/time/clock.h"
+
 #include <memory>
 #include <vector>
 
@@ -5,7 +7,6 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "services/common/time/clock.h"
 #include "services/common/time/real_time.h"
 #include "services/common/time/simulated_clock.h"
 

@@ -30,11 +30,10 @@ constexpr size_t kMaxBars = 200;
 constexpr size_t kMaxChartBytes = 8 << 20;
 
 absl::Status DataInvalid(std::string_view place, std::string_view problem) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument, absl::StrCat(place, ": ", problem),
-      {.domain = "bulkhead.tool",
-       .reason = "CHART_DATA_INVALID",
-       .metadata = {{"place", std::string(place)}, {"problem", std::string(problem)}}});
+  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(place, ": ", problem),
+                   {.domain = "bulkhead.tool",
+                    .reason = "CHART_DATA_INVALID",
+                    .metadata = {{"place", std::string(place)}, {"problem", std::string(problem)}}});
 }
 
 ChartKind KindOf(const std::string& name) {
@@ -71,8 +70,8 @@ std::string TextOf(const storage::Value& value) {
 // Rows of x, y and perhaps the name of a series, in the order of the query.
 absl::Status AddSeries(const QueryResult& result, ChartSpec& spec) {
   if (result.columns.size() < 2 || result.columns.size() > 3) {
-    return DataInvalid("sql", absl::StrCat("it must select x, y and perhaps the series, not ",
-                                           result.columns.size(), " columns"));
+    return DataInvalid(
+        "sql", absl::StrCat("it must select x, y and perhaps the series, not ", result.columns.size(), " columns"));
   }
   std::map<std::string, size_t> index;
   for (size_t i = 0; i < result.rows.size(); ++i) {
@@ -100,8 +99,7 @@ absl::Status AddSeries(const QueryResult& result, ChartSpec& spec) {
 
 absl::Status AddBins(const QueryResult& result, int bin_count, ChartSpec& spec) {
   if (result.columns.size() != 1) {
-    return DataInvalid("sql", absl::StrCat("a histogram needs one column of numbers, not ",
-                                           result.columns.size()));
+    return DataInvalid("sql", absl::StrCat("a histogram needs one column of numbers, not ", result.columns.size()));
   }
   std::vector<double> values;
   for (size_t i = 0; i < result.rows.size(); ++i) {
@@ -124,8 +122,7 @@ absl::Status AddBins(const QueryResult& result, int bin_count, ChartSpec& spec) 
     spec.bins.push_back({.from = *low + width * i, .to = *low + width * (i + 1), .count = 0});
   }
   for (const double value : values) {
-    const auto bin =
-        static_cast<size_t>(std::clamp((value - *low) / width, 0.0, static_cast<double>(bins - 1)));
+    const auto bin = static_cast<size_t>(std::clamp((value - *low) / width, 0.0, static_cast<double>(bins - 1)));
     ++spec.bins[bin].count;
   }
   return absl::OkStatus();
@@ -142,14 +139,12 @@ void AddGiven(const Json& input, ChartSpec& spec) {
         x = absl::StrCat(std::get<double>(x));
       }
       added.points.push_back(
-          {.x = std::move(x),
-           .y = point[1].is_null() ? std::nullopt : std::optional(point[1].get<double>())});
+          {.x = std::move(x), .y = point[1].is_null() ? std::nullopt : std::optional(point[1].get<double>())});
     }
   }
   for (const Json& bin : input.value("bins", Json::array())) {
-    spec.bins.push_back({.from = ValueOf(bin.at("from")),
-                         .to = ValueOf(bin.at("to")),
-                         .count = bin.at("count").get<int64_t>()});
+    spec.bins.push_back(
+        {.from = ValueOf(bin.at("from")), .to = ValueOf(bin.at("to")), .count = bin.at("count").get<int64_t>()});
   }
 }
 
@@ -174,16 +169,14 @@ absl::StatusOr<Json> Render(const UserTables& tables, ToolCall& call) {
                  .bins = {}};
   const bool histogram = spec.kind == ChartKind::kHistogram;
   if (input.contains(histogram ? "series" : "bins")) {
-    return DataInvalid(histogram ? "series" : "bins", histogram
-                                                          ? "a histogram is made of bins or sql"
-                                                          : "only a histogram is made of bins");
+    return DataInvalid(histogram ? "series" : "bins",
+                       histogram ? "a histogram is made of bins or sql" : "only a histogram is made of bins");
   }
   bool truncated = false;
   if (input.contains("sql")) {
     ASSIGN_OR_RETURN(
         const QueryResult result,
-        RunQuery(tables, call, input["sql"], {},
-                 spec.kind == ChartKind::kBar ? kMaxBars : kMaxPoints, kMaxChartBytes));
+        RunQuery(tables, call, input["sql"], {}, spec.kind == ChartKind::kBar ? kMaxBars : kMaxPoints, kMaxChartBytes));
     truncated = result.truncated;
     if (histogram) {
       RETURN_IF_ERROR(AddBins(result, input.value("bin_count", 20), spec));
@@ -239,9 +232,7 @@ std::unique_ptr<Tool> ChartTool(const BuiltinOptions& options) {
        .repeat_policy = RepeatPolicy::kIdempotent,
        .timeout = absl::Minutes(1),
        .tags = {"chart", "svg", "table"}},
-      [tables = std::make_shared<const UserTables>(options)](ToolCall& call) {
-        return Render(*tables, call);
-      });
+      [tables = std::make_shared<const UserTables>(options)](ToolCall& call) { return Render(*tables, call); });
 }
 
 }  // namespace bulkhead::tool

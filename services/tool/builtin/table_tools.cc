@@ -30,8 +30,7 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxQueryBytes = 1 << 20;
 // A table's name; SQLite keeps "sqlite_" to itself.
-constexpr char kTableNameSchema[] =
-    R"({"type": "string", "pattern": "^(?!sqlite_)[a-z][a-z0-9_]{0,62}$"})";
+constexpr char kTableNameSchema[] = R"({"type": "string", "pattern": "^(?!sqlite_)[a-z][a-z0-9_]{0,62}$"})";
 
 // A file of the workspace as the loader reads it.
 class FileSource : public ByteSource {
@@ -51,17 +50,14 @@ LoadOptions::Format FormatOf(const Json& input, std::string_view file) {
     return input["format"] == "jsonl" ? LoadOptions::Format::kJsonLines : LoadOptions::Format::kCsv;
   }
   const std::string name = absl::AsciiStrToLower(file);
-  const bool json =
-      name.ends_with(".jsonl") || name.ends_with(".ndjson") || name.ends_with(".json");
+  const bool json = name.ends_with(".jsonl") || name.ends_with(".ndjson") || name.ends_with(".json");
   return json ? LoadOptions::Format::kJsonLines : LoadOptions::Format::kCsv;
 }
 
 Json Describe(const LoadedTable& table, const LoadOptions& options) {
   Json columns = Json::array();
   for (const LoadedColumn& column : table.columns) {
-    Json json = {{"name", column.name},
-                 {"type", ColumnTypeName(column.format.type)},
-                 {"missing", column.missing}};
+    Json json = {{"name", column.name}, {"type", ColumnTypeName(column.format.type)}, {"missing", column.missing}};
     if (column.format.has_slash_dates) {
       json["date_order"] = column.format.day_first ? "day_first" : "month_first";
     }
@@ -69,17 +65,12 @@ Json Describe(const LoadedTable& table, const LoadOptions& options) {
   }
   Json warnings = Json::array();
   for (const LoadWarning& warning : table.warnings) {
-    warnings.push_back({{"code", warning.code},
-                        {"message", warning.message},
-                        {"count", warning.count},
-                        {"line", warning.line}});
+    warnings.push_back(
+        {{"code", warning.code}, {"message", warning.message}, {"count", warning.count}, {"line", warning.line}});
   }
-  Json output = {{"table", options.table},
-                 {"file", options.file},
-                 {"format", table.delimiter == 0 ? "jsonl" : "csv"},
-                 {"rows", table.rows},
-                 {"columns", std::move(columns)},
-                 {"warnings", std::move(warnings)}};
+  Json output = {
+      {"table", options.table}, {"file", options.file},          {"format", table.delimiter == 0 ? "jsonl" : "csv"},
+      {"rows", table.rows},     {"columns", std::move(columns)}, {"warnings", std::move(warnings)}};
   if (table.delimiter != 0) {
     output["delimiter"] = std::string(1, table.delimiter);
   }
@@ -101,9 +92,7 @@ absl::StatusOr<Json> Load(const UserTables& tables, ToolCall& call) {
   ASSIGN_OR_RETURN(const std::unique_ptr<storage::UserWriter> writer, tables.Writer(call));
   ASSIGN_OR_RETURN(const LoadedTable table,
                    LoadTable(FileSource(std::move(file)), options, *writer, call.stop(),
-                             [&call](double fraction, std::string_view text) {
-                               call.ReportProgress(fraction, text);
-                             }));
+                             [&call](double fraction, std::string_view text) { call.ReportProgress(fraction, text); }));
   return Describe(table, options);
 }
 
@@ -113,8 +102,7 @@ struct FoundTable {
   CatalogEntry entry;
 };
 
-absl::StatusOr<FoundTable> Find(const UserTables& tables, const ToolCall& call,
-                                const std::string& name) {
+absl::StatusOr<FoundTable> Find(const UserTables& tables, const ToolCall& call, const std::string& name) {
   FoundTable found;
   ASSIGN_OR_RETURN(found.reader, tables.Reader(call));
   if (found.reader == nullptr) {
@@ -131,22 +119,18 @@ absl::StatusOr<Json> Profile(const UserTables& tables, ToolCall& call) {
   std::vector<CatalogColumn> columns = found.entry.columns;
   if (input.contains("column")) {
     const std::string wanted = input["column"];
-    std::erase_if(columns,
-                  [&wanted](const CatalogColumn& column) { return column.name != wanted; });
+    std::erase_if(columns, [&wanted](const CatalogColumn& column) { return column.name != wanted; });
     if (columns.empty()) {
-      return MakeError(absl::StatusCode::kNotFound,
-                       absl::StrCat("the table '", name, "' has no column '", wanted, "'"),
-                       {.domain = "bulkhead.tool",
-                        .reason = "COLUMN_NOT_FOUND",
-                        .metadata = {{"table", name}, {"column", wanted}}});
+      return MakeError(
+          absl::StatusCode::kNotFound, absl::StrCat("the table '", name, "' has no column '", wanted, "'"),
+          {.domain = "bulkhead.tool", .reason = "COLUMN_NOT_FOUND", .metadata = {{"table", name}, {"column", wanted}}});
     }
   }
   const ProfileOptions options{.top = input.value("top", 10), .bins = input.value("bins", 20)};
   Json profiles = Json::array();
   for (const CatalogColumn& column : columns) {
     RETURN_IF_ERROR(call.CheckStopped());
-    call.ReportProgress(static_cast<double>(profiles.size()) / static_cast<double>(columns.size()),
-                        column.name);
+    call.ReportProgress(static_cast<double>(profiles.size()) / static_cast<double>(columns.size()), column.name);
     ASSIGN_OR_RETURN(Json profile, ProfileColumn(*found.reader, name, column, options));
     profiles.push_back(std::move(profile));
   }
@@ -162,8 +146,7 @@ std::string_view TypeOfColumn(const std::vector<std::vector<storage::Value>>& ro
     const storage::Value& value = row[column];
     integer = integer || std::holds_alternative<int64_t>(value);
     real = real || std::holds_alternative<double>(value);
-    text = text || std::holds_alternative<std::string>(value) ||
-           std::holds_alternative<storage::Blob>(value);
+    text = text || std::holds_alternative<std::string>(value) || std::holds_alternative<storage::Blob>(value);
   }
   return text ? "text" : real ? "real" : integer ? "integer" : "null";
 }
@@ -179,8 +162,7 @@ absl::StatusOr<Json> Query(const UserTables& tables, ToolCall& call) {
   }
   const std::string sql = input.at("sql");
   ASSIGN_OR_RETURN(const QueryResult result,
-                   RunQuery(tables, call, sql, parameters, input.value("max_rows", size_t{100}),
-                            kMaxQueryBytes));
+                   RunQuery(tables, call, sql, parameters, input.value("max_rows", size_t{100}), kMaxQueryBytes));
   Json columns = Json::array();
   for (size_t i = 0; i < result.columns.size(); ++i) {
     columns.push_back({{"name", result.columns[i]}, {"type", TypeOfColumn(result.rows, i)}});
@@ -208,14 +190,10 @@ absl::StatusOr<Json> List(const UserTables& tables, ToolCall& call) {
     for (const CatalogEntry& entry : entries) {
       Json columns = Json::array();
       for (const CatalogColumn& column : entry.columns) {
-        columns.push_back({{"name", column.name},
-                           {"type", ColumnTypeName(column.type)},
-                           {"missing", column.missing}});
+        columns.push_back({{"name", column.name}, {"type", ColumnTypeName(column.type)}, {"missing", column.missing}});
       }
-      list.push_back({{"table", entry.table},
-                      {"rows", entry.rows},
-                      {"file", entry.file},
-                      {"columns", std::move(columns)}});
+      list.push_back(
+          {{"table", entry.table}, {"rows", entry.rows}, {"file", entry.file}, {"columns", std::move(columns)}});
     }
   }
   return Json{{"tables", std::move(list)}};
@@ -269,63 +247,60 @@ std::vector<std::unique_ptr<Tool>> TableTools(const BuiltinOptions& options) {
        .timeout = absl::Minutes(10),
        .tags = {"csv", "json"}},
       Load));
-  tools.push_back(make(
-      {.name = "table.profile",
-       .description = "Describes the columns of a table: counts, missing values, range, mean, "
-                      "quartiles, outliers, top values, histogram; each with its SQL.",
-       .input_schema =
-           R"({"type": "object", "additionalProperties": false, "required": ["table"], "properties": {
+  tools.push_back(make({.name = "table.profile",
+                        .description = "Describes the columns of a table: counts, missing values, range, mean, "
+                                       "quartiles, outliers, top values, histogram; each with its SQL.",
+                        .input_schema =
+                            R"({"type": "object", "additionalProperties": false, "required": ["table"], "properties": {
          "table": {"type": "string"},
          "column": {"type": "string", "description": "All columns when absent."},
          "top": {"type": "integer", "minimum": 0, "maximum": 100, "description": "How many of the most frequent values; 10 when absent."},
          "bins": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Of the histogram; 20 when absent."}}})",
-       .output_schema =
-           R"({"type": "object", "required": ["table", "rows", "columns"], "properties": {
+                        .output_schema =
+                            R"({"type": "object", "required": ["table", "rows", "columns"], "properties": {
          "table": {"type": "string"}, "rows": {"type": "integer"},
          "columns": {"type": "array", "items": {"type": "object", "required": ["name", "type", "count", "missing", "distinct", "top", "sql"]}}}})",
-       .repeat_policy = RepeatPolicy::kSafe,
-       .timeout = absl::Minutes(5),
-       .tags = {"statistics"}},
-      Profile));
-  tools.push_back(make(
-      {.name = "table.query",
-       .description = "Runs one SELECT of SQLite's SQL over your tables.",
-       .input_schema =
-           R"({"type": "object", "additionalProperties": false, "required": ["sql"], "properties": {
+                        .repeat_policy = RepeatPolicy::kSafe,
+                        .timeout = absl::Minutes(5),
+                        .tags = {"statistics"}},
+                       Profile));
+  tools.push_back(
+      make({.name = "table.query",
+            .description = "Runs one SELECT of SQLite's SQL over your tables.",
+            .input_schema =
+                R"({"type": "object", "additionalProperties": false, "required": ["sql"], "properties": {
          "sql": {"type": "string", "minLength": 1, "maxLength": 100000},
          "parameters": {"type": "array", "maxItems": 1000, "items": {"type": ["number", "string", "boolean", "null"]}, "description": "For ?1, ?2..."},
          "max_rows": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "100 when absent."},
          "table": {"type": "string", "description": "A table that must exist."}}})",
-       .output_schema =
-           R"({"type": "object", "required": ["columns", "rows", "row_count", "truncated", "sql"], "properties": {
+            .output_schema =
+                R"({"type": "object", "required": ["columns", "rows", "row_count", "truncated", "sql"], "properties": {
          "columns": {"type": "array", "items": {"type": "object", "required": ["name", "type"]}},
          "rows": {"type": "array", "items": {"type": "array"}},
          "row_count": {"type": "integer"}, "truncated": {"type": "boolean"}, "sql": {"type": "string"}}})",
-       .repeat_policy = RepeatPolicy::kSafe,
-       .timeout = absl::Minutes(1),
-       .tags = {"sql"}},
-      Query));
+            .repeat_policy = RepeatPolicy::kSafe,
+            .timeout = absl::Minutes(1),
+            .tags = {"sql"}},
+           Query));
   tools.push_back(make(
       {.name = "table.list",
        .description = "Lists your tables with their columns.",
        .input_schema = R"({"type": "object", "additionalProperties": false})",
-       .output_schema =
-           R"({"type": "object", "required": ["tables"], "properties": {"tables": {"type": "array"}}})",
+       .output_schema = R"({"type": "object", "required": ["tables"], "properties": {"tables": {"type": "array"}}})",
        .repeat_policy = RepeatPolicy::kSafe,
        .timeout = absl::Minutes(1)},
       List));
-  tools.push_back(make(
-      {.name = "table.drop",
-       .description = "Deletes one of your tables; the file it was loaded from stays.",
-       .input_schema =
-           absl::StrCat(R"({"type": "object", "additionalProperties": false, "required": ["table"],
+  tools.push_back(
+      make({.name = "table.drop",
+            .description = "Deletes one of your tables; the file it was loaded from stays.",
+            .input_schema = absl::StrCat(R"({"type": "object", "additionalProperties": false, "required": ["table"],
                           "properties": {"table": )",
-                        kTableNameSchema, "}}"),
-       .output_schema = R"({"type": "object", "required": ["table", "dropped"],
+                                         kTableNameSchema, "}}"),
+            .output_schema = R"({"type": "object", "required": ["table", "dropped"],
                           "properties": {"table": {"type": "string"}, "dropped": {"type": "boolean"}}})",
-       .repeat_policy = RepeatPolicy::kIdempotent,
-       .timeout = absl::Minutes(1)},
-      Drop));
+            .repeat_policy = RepeatPolicy::kIdempotent,
+            .timeout = absl::Minutes(1)},
+           Drop));
   return tools;
 }
 

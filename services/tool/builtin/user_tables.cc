@@ -28,26 +28,20 @@ std::string UserTables::PathOf(const ToolCall& call) const {
   return absl::StrCat(options_.tables_dir, "/", call.user().user(), ".db");
 }
 
-absl::StatusOr<std::unique_ptr<storage::UserReader>> UserTables::Reader(
-    const ToolCall& call) const {
-  absl::StatusOr<std::unique_ptr<storage::UserReader>> reader =
-      storage::UserReader::Open(PathOf(call), call.stop());
+absl::StatusOr<std::unique_ptr<storage::UserReader>> UserTables::Reader(const ToolCall& call) const {
+  absl::StatusOr<std::unique_ptr<storage::UserReader>> reader = storage::UserReader::Open(PathOf(call), call.stop());
   if (absl::IsNotFound(reader.status())) {
     return nullptr;
   }
   return reader;
 }
 
-absl::StatusOr<std::unique_ptr<storage::UserWriter>> UserTables::Writer(
-    const ToolCall& call) const {
-  return storage::UserWriter::Open({.path = PathOf(call), .max_bytes = options_.max_table_bytes},
-                                   call.stop());
+absl::StatusOr<std::unique_ptr<storage::UserWriter>> UserTables::Writer(const ToolCall& call) const {
+  return storage::UserWriter::Open({.path = PathOf(call), .max_bytes = options_.max_table_bytes}, call.stop());
 }
 
-absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& call,
-                                     const std::string& sql,
-                                     const std::vector<storage::Value>& parameters, size_t max_rows,
-                                     size_t max_bytes) {
+absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& call, const std::string& sql,
+                                     const std::vector<storage::Value>& parameters, size_t max_rows, size_t max_bytes) {
   ASSIGN_OR_RETURN(const std::unique_ptr<storage::UserReader> reader, tables.Reader(call));
   if (reader == nullptr) {
     return MakeError(absl::StatusCode::kNotFound, "you have no tables yet; load a file first",
@@ -56,8 +50,7 @@ absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& c
   QueryResult result;
   size_t bytes = 0;
   RETURN_IF_ERROR(reader->Query(
-      sql, parameters,
-      [&result](std::vector<std::string> columns) { result.columns = std::move(columns); },
+      sql, parameters, [&result](std::vector<std::string> columns) { result.columns = std::move(columns); },
       [&](std::vector<storage::Value> row) {
         for (const storage::Value& value : row) {
           bytes += SizeOf(value);

@@ -37,10 +37,8 @@ struct QueryResult {
 };
 
 // Runs SQL of the user on his tables, up to `max_rows` rows and `max_bytes` of values.
-absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& call,
-                                     const std::string& sql,
-                                     const std::vector<storage::Value>& parameters, size_t max_rows,
-                                     size_t max_bytes);
+absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& call, const std::string& sql,
+                                     const std::vector<storage::Value>& parameters, size_t max_rows, size_t max_bytes);
 
 }  // namespace bulkhead::tool
 

@@ -166,7 +166,8 @@ Axis TimeAxis(double low, double high, int wanted) {
 }
 
 std::optional<double> ParseIsoTime(std::string_view text) {
-  for (const char* format : {"%Y-%m-%d", "%Y-%m-%d%ET%H:%M:%E*S", "%Y-%m-%d%ET%H:%M:%E*S%Ez", "%Y-%m-%d %H:%M:%E*S", "%Y-%m", "%Y"}) {
+  for (const char* format :
+       {"%Y-%m-%d", "%Y-%m-%d%ET%H:%M:%E*S", "%Y-%m-%d%ET%H:%M:%E*S%Ez", "%Y-%m-%d %H:%M:%E*S", "%Y-%m", "%Y"}) {
     absl::Time time;
     if (absl::ParseTime(format, text, absl::UTCTimeZone(), &time, nullptr)) {
       return Seconds(time);

@@ -16,8 +16,8 @@ struct Tick {
 
 // Maps values to pixels, linearly. Times are seconds since the Unix epoch.
 struct Axis {
-  double low = 0;    // The value at pixel `begin`.
-  double high = 1;   // The value at pixel `end`; never equal to low.
+  double low = 0;   // The value at pixel `begin`.
+  double high = 1;  // The value at pixel `end`; never equal to low.
   double begin = 0;
   double end = 1;
   std::vector<Tick> ticks;

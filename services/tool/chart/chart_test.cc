@@ -25,7 +25,8 @@ using ::testing::SizeIs;
 
 std::vector<std::string> Labels(const Axis& axis) {
   std::vector<std::string> labels;
-  std::transform(axis.ticks.begin(), axis.ticks.end(), std::back_inserter(labels), [](const Tick& tick) { return tick.label; });
+  std::transform(axis.ticks.begin(), axis.ticks.end(), std::back_inserter(labels),
+                 [](const Tick& tick) { return tick.label; });
   return labels;
 }
 
@@ -88,7 +89,8 @@ TEST(SvgChartTest, TextOfTheDataCannotBecomeMarkup) {
 }
 
 TEST(SvgChartTest, EachBarHasItsBoxAndManyLongNamesMakeThemLie) {
-  ChartSpec spec{.series = {{.name = "", .points = {{.x = std::string("up"), .y = 5}, {.x = std::string("down"), .y = -5}}}}};
+  ChartSpec spec{
+      .series = {{.name = "", .points = {{.x = std::string("up"), .y = 5}, {.x = std::string("down"), .y = -5}}}}};
   ASSERT_OK_AND_ASSIGN(const std::string standing, RenderSvg(spec));
   EXPECT_EQ(Count(standing, "<rect"), 2);
 
@@ -104,7 +106,11 @@ TEST(SvgChartTest, EachBarHasItsBoxAndManyLongNamesMakeThemLie) {
 TEST(SvgChartTest, AMissingValueBreaksTheLine) {
   const ChartSpec spec{.kind = ChartKind::kLine,
                        .series = {{.name = "",
-                                   .points = {{.x = 1.0, .y = 1}, {.x = 2.0, .y = 2}, {.x = 3.0, .y = std::nullopt}, {.x = 4.0, .y = 3}, {.x = 5.0, .y = 1}}}}};
+                                   .points = {{.x = 1.0, .y = 1},
+                                              {.x = 2.0, .y = 2},
+                                              {.x = 3.0, .y = std::nullopt},
+                                              {.x = 4.0, .y = 3},
+                                              {.x = 5.0, .y = 1}}}}};
 
   ASSERT_OK_AND_ASSIGN(const std::string svg, RenderSvg(spec));
 
@@ -123,16 +129,19 @@ TEST(SvgChartTest, AHistogramOfDatesHasABoxForEachBin) {
 
 TEST(SvgChartTest, WhatCannotBeDrawnIsRefusedWithItsPlace) {
   EXPECT_THAT(RenderSvg({}), HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_EMPTY"));
-  EXPECT_THAT(RenderSvg({.kind = ChartKind::kHistogram}), HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_EMPTY"));
+  EXPECT_THAT(RenderSvg({.kind = ChartKind::kHistogram}),
+              HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_EMPTY"));
   const auto line = [](std::vector<ChartPoint> points) {
     return RenderSvg({.kind = ChartKind::kLine, .series = {{.name = "", .points = std::move(points)}}});
   };
-  EXPECT_THAT(line({{.x = std::string("north"), .y = 1}}), HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
+  EXPECT_THAT(line({{.x = std::string("north"), .y = 1}}),
+              HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
   EXPECT_THAT(line({{.x = 1.0, .y = 1}, {.x = std::string("2021-01-01"), .y = 1}}),
               HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
   EXPECT_THAT(line({{.x = 1.0, .y = std::numeric_limits<double>::infinity()}}),
               HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
-  EXPECT_THAT(RenderSvg({.series = std::vector<ChartSeries>(13)}), HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
+  EXPECT_THAT(RenderSvg({.series = std::vector<ChartSeries>(13)}),
+              HasReason(absl::StatusCode::kInvalidArgument, "CHART_DATA_INVALID"));
 }
 
 }  // namespace

@@ -23,14 +23,16 @@ namespace {
 
 constexpr size_t kMaxSeries = 12;
 // Apart in hue and in lightness, readable on white and on near-black.
-constexpr std::array<std::string_view, kMaxSeries> kColours = {"#3b7dd8", "#e07b39", "#3a9d6e", "#b35fb0", "#c94f4f", "#8a8f2f",
-                                                               "#2fa3b5", "#9a6b4f", "#6f6fd1", "#d1698f", "#5f8f3f", "#7f8590"};
+constexpr std::array<std::string_view, kMaxSeries> kColours = {"#3b7dd8", "#e07b39", "#3a9d6e", "#b35fb0",
+                                                               "#c94f4f", "#8a8f2f", "#2fa3b5", "#9a6b4f",
+                                                               "#6f6fd1", "#d1698f", "#5f8f3f", "#7f8590"};
 constexpr double kCharacter = 6.6;  // The width of one at 12 px, about.
 constexpr size_t kLongestLabel = 28;
 
 absl::Status Invalid(std::string_view reason, std::string_view message, std::string place) {
-  return MakeError(absl::StatusCode::kInvalidArgument, message,
-                   {.domain = "bulkhead.tool", .reason = std::string(reason), .metadata = {{"place", std::move(place)}}});
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, message,
+      {.domain = "bulkhead.tool", .reason = std::string(reason), .metadata = {{"place", std::move(place)}}});
 }
 
 absl::Status Empty() {
@@ -109,23 +111,25 @@ class Canvas {
   }
 
   void Line(double x1, double y1, double x2, double y2, std::string_view css) {
-    absl::StrAppendFormat(&svg_, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", css, x1, y1, x2, y2);
+    absl::StrAppendFormat(&svg_, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", css, x1, y1,
+                          x2, y2);
   }
 
   // From one corner to the opposite one. `hint` shows under the pointer.
   void Box(double x1, double y1, double x2, double y2, std::string_view colour, std::string_view hint) {
-    absl::StrAppendFormat(&svg_,
-                          "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"><title>%s</title></rect>\n",
-                          std::min(x1, x2), std::min(y1, y2), std::abs(x2 - x1), std::abs(y2 - y1), colour, Escape(hint));
+    absl::StrAppendFormat(
+        &svg_, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"><title>%s</title></rect>\n",
+        std::min(x1, x2), std::min(y1, y2), std::abs(x2 - x1), std::abs(y2 - y1), colour, Escape(hint));
   }
 
   void Dot(double x, double y, double radius, double opacity, std::string_view colour) {
-    absl::StrAppendFormat(&svg_, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"%.2f\"/>\n", x, y, radius,
-                          colour, opacity);
+    absl::StrAppendFormat(&svg_, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"%.2f\"/>\n", x,
+                          y, radius, colour, opacity);
   }
 
   void Polyline(const std::vector<std::pair<double, double>>& points, std::string_view colour) {
-    absl::StrAppend(&svg_, "<polyline fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke=\"", colour, "\" points=\"");
+    absl::StrAppend(&svg_, "<polyline fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke=\"", colour,
+                    "\" points=\"");
     for (const auto& [x, y] : points) {
       absl::StrAppendFormat(&svg_, "%.1f,%.1f ", x, y);
     }
@@ -140,7 +144,8 @@ class Canvas {
 
 // Draws title, subtitle, legend and axis labels, and gives what is left.
 Frame DrawSurroundings(Canvas& canvas, const ChartSpec& spec, double left_labels, double bottom_labels) {
-  Frame frame{.left = 16 + left_labels, .right = spec.width - 20.0, .top = 16, .bottom = spec.height - 12 - bottom_labels};
+  Frame frame{
+      .left = 16 + left_labels, .right = spec.width - 20.0, .top = 16, .bottom = spec.height - 12 - bottom_labels};
   if (!spec.title.empty()) {
     canvas.Text(16, 26, "start", spec.title, "title");
     frame.top = 40;
@@ -248,7 +253,8 @@ absl::StatusOr<Scale> ReadScale(const ChartSpec& spec) {
       const std::string place = absl::StrCat("/series/", s, "/points/", i, "/0");
       ASSIGN_OR_RETURN(const ScaleNumber x, ScaleValue(spec.series[s].points[i].x, place));
       if (!first && x.is_time != scale.times) {
-        return Invalid("CHART_DATA_INVALID", absl::StrCat(place, ": the x values must be all numbers or all dates."), place);
+        return Invalid("CHART_DATA_INVALID", absl::StrCat(place, ": the x values must be all numbers or all dates."),
+                       place);
       }
       scale.times = x.is_time;
       scale.low = first ? x.value : std::min(scale.low, x.value);
@@ -421,10 +427,13 @@ absl::StatusOr<std::string> RenderHistogram(const ChartSpec& spec) {
     const std::string place = absl::StrCat("/bins/", i);
     ASSIGN_OR_RETURN(const ScaleNumber from, ScaleValue(spec.bins[i].from, place));
     ASSIGN_OR_RETURN(const ScaleNumber to, ScaleValue(spec.bins[i].to, place));
-    if (from.is_time != to.is_time || (i > 0 && from.is_time != times) || to.value < from.value || spec.bins[i].count < 0) {
-      return Invalid("CHART_DATA_INVALID",
-                     absl::StrCat(place, ": a bin goes from a number or date to a later one of the same kind, and counts at least 0."),
-                     place);
+    if (from.is_time != to.is_time || (i > 0 && from.is_time != times) || to.value < from.value ||
+        spec.bins[i].count < 0) {
+      return Invalid(
+          "CHART_DATA_INVALID",
+          absl::StrCat(place,
+                       ": a bin goes from a number or date to a later one of the same kind, and counts at least 0."),
+          place);
     }
     times = from.is_time;
     edges.emplace_back(from.value, to.value);
@@ -452,7 +461,8 @@ absl::StatusOr<std::string> RenderHistogram(const ChartSpec& spec) {
 absl::StatusOr<std::string> RenderSvg(const ChartSpec& spec) {
   if (spec.series.size() > kMaxSeries) {
     return Invalid("CHART_DATA_INVALID",
-                   absl::StrCat("A chart has at most ", kMaxSeries, " series; this has ", spec.series.size(), "."), "/series");
+                   absl::StrCat("A chart has at most ", kMaxSeries, " series; this has ", spec.series.size(), "."),
+                   "/series");
   }
   switch (spec.kind) {
     case ChartKind::kBar:

@@ -121,9 +121,7 @@ class PlainNumber {
   std::optional<double> Real() const {
     double value = 0;
     const auto [end, error] = std::from_chars(buffer_, buffer_ + size_, value);
-    return error == std::errc() && end == buffer_ + size_ && std::isfinite(value)
-               ? std::optional(value)
-               : std::nullopt;
+    return error == std::errc() && end == buffer_ + size_ && std::isfinite(value) ? std::optional(value) : std::nullopt;
   }
 
  private:
@@ -144,8 +142,7 @@ class Scanner {
   bool TakeNumber(int least_digits, int most_digits, int* value, int* digits = nullptr) {
     int count = 0;
     int number = 0;
-    while (count < most_digits && static_cast<size_t>(count) < text_.size() &&
-           IsDigit(text_[count])) {
+    while (count < most_digits && static_cast<size_t>(count) < text_.size() && IsDigit(text_[count])) {
       number = number * 10 + (text_[count] - '0');
       ++count;
     }
@@ -180,8 +177,7 @@ class Scanner {
                                                   "may",       "june",     "july",     "august",
                                                   "september", "october",  "november", "december"};
     size_t length = 0;
-    while (length < text_.size() &&
-           absl::ascii_isalpha(static_cast<unsigned char>(text_[length]))) {
+    while (length < text_.size() && absl::ascii_isalpha(static_cast<unsigned char>(text_[length]))) {
       ++length;
     }
     const std::string_view word = text_.substr(0, length);
@@ -248,8 +244,7 @@ bool IsDate(int year, int month, int day) {
 int FullYear(int year, int digits) { return digits > 2 ? year : year + (year < 69 ? 2000 : 1900); }
 
 bool ParseTime(Scanner& scanner, ParsedDate& date) {
-  if (!scanner.TakeNumber(1, 2, &date.hour) || !scanner.TakeChar(':') ||
-      !scanner.TakeNumber(2, 2, &date.minute)) {
+  if (!scanner.TakeNumber(1, 2, &date.hour) || !scanner.TakeChar(':') || !scanner.TakeNumber(2, 2, &date.minute)) {
     return false;
   }
   if (scanner.TakeChar(':')) {
@@ -320,8 +315,7 @@ std::optional<ParsedDate> ParseDate(std::string_view text) {
         return std::nullopt;
       }
     } else if (separator == '/' || separator == '.' ||
-               (separator == '-' && text.size() > static_cast<size_t>(digits) + 1 &&
-                IsDigit(text[digits + 1]))) {
+               (separator == '-' && text.size() > static_cast<size_t>(digits) + 1 && IsDigit(text[digits + 1]))) {
       scanner.TakeChar(separator);
       date.slash = true;
       date.month = first;
@@ -409,8 +403,8 @@ std::string_view ColumnTypeName(ColumnType type) {
 }
 
 std::optional<ColumnType> ParseColumnType(std::string_view name) {
-  for (const ColumnType type : {ColumnType::kInteger, ColumnType::kReal, ColumnType::kDate,
-                                ColumnType::kDatetime, ColumnType::kBoolean, ColumnType::kText}) {
+  for (const ColumnType type : {ColumnType::kInteger, ColumnType::kReal, ColumnType::kDate, ColumnType::kDatetime,
+                                ColumnType::kBoolean, ColumnType::kText}) {
     if (ColumnTypeName(type) == name) {
       return type;
     }
@@ -429,9 +423,8 @@ bool IsMissing(std::string_view text) {
   if (first != 'N' && first != 'n' && first != '#') {
     return false;
   }
-  return text == "NA" || absl::EqualsIgnoreCase(text, "N/A") ||
-         absl::EqualsIgnoreCase(text, "#N/A") || absl::EqualsIgnoreCase(text, "NULL") ||
-         absl::EqualsIgnoreCase(text, "NaN");
+  return text == "NA" || absl::EqualsIgnoreCase(text, "N/A") || absl::EqualsIgnoreCase(text, "#N/A") ||
+         absl::EqualsIgnoreCase(text, "NULL") || absl::EqualsIgnoreCase(text, "NaN");
 }
 
 void TypeInference::Add(std::string_view text, bool is_string) {
@@ -505,9 +498,8 @@ ColumnFormat TypeInference::Finish() const {
     if (zones_differ) {
       return format;
     }
-    format.type = (seen_ & kSawOtherThanMidnight) != 0 || (seen_ & kSawZone) != 0
-                      ? ColumnType::kDatetime
-                      : ColumnType::kDate;
+    format.type =
+        (seen_ & kSawOtherThanMidnight) != 0 || (seen_ & kSawZone) != 0 ? ColumnType::kDatetime : ColumnType::kDate;
     format.has_slash_dates = (seen_ & kSawSlashDate) != 0;
     format.day_first = (possible_ & kMonthFirst) == 0;
     format.order_assumed = format.has_slash_dates && (possible_ & kDates) == kDates;
@@ -552,12 +544,12 @@ std::optional<std::string> NormalizeDate(std::string_view text, const ColumnForm
   if (format.type == ColumnType::kDate) {
     return absl::StrFormat("%04d-%02d-%02d", date->year, date->month, date->day);
   }
-  const absl::CivilSecond utc = absl::CivilSecond(date->year, date->month, date->day, date->hour,
-                                                  date->minute, date->second) -
-                                int64_t{60} * date->zone_minutes;
-  return absl::StrFormat("%04d-%02d-%02dT%02d:%02d:%02d%s%s%s", utc.year(), utc.month(), utc.day(),
-                         utc.hour(), utc.minute(), utc.second(), date->fraction.empty() ? "" : ".",
-                         date->fraction, date->has_zone ? "Z" : "");
+  const absl::CivilSecond utc =
+      absl::CivilSecond(date->year, date->month, date->day, date->hour, date->minute, date->second) -
+      int64_t{60} * date->zone_minutes;
+  return absl::StrFormat("%04d-%02d-%02dT%02d:%02d:%02d%s%s%s", utc.year(), utc.month(), utc.day(), utc.hour(),
+                         utc.minute(), utc.second(), date->fraction.empty() ? "" : ".", date->fraction,
+                         date->has_zone ? "Z" : "");
 }
 
 }  // namespace bulkhead::tool

@@ -27,12 +27,9 @@ class RowCollector {
   explicit RowCollector(RecordReader::OnRecord on_record) : on_record_(on_record) {}
 
   static void OnField(void* text, size_t size, void* self) {
-    static_cast<RowCollector*>(self)->AddField(
-        std::string_view(static_cast<const char*>(text), size));
+    static_cast<RowCollector*>(self)->AddField(std::string_view(static_cast<const char*>(text), size));
   }
-  static void OnRowEnd(int terminator, void* self) {
-    static_cast<RowCollector*>(self)->EndRow(terminator);
-  }
+  static void OnRowEnd(int terminator, void* self) { static_cast<RowCollector*>(self)->EndRow(terminator); }
 
   const absl::Status& status() const { return status_; }
   // Where the row that is being read begins.
@@ -97,28 +94,25 @@ class Parser {
   Parser& operator=(const Parser&) = delete;
 
   absl::Status Parse(std::string_view piece, RowCollector& rows) {
-    const size_t used = csv_parse(&parser_, piece.data(), piece.size(), RowCollector::OnField,
-                                  RowCollector::OnRowEnd, &rows);
+    const size_t used =
+        csv_parse(&parser_, piece.data(), piece.size(), RowCollector::OnField, RowCollector::OnRowEnd, &rows);
     RETURN_IF_ERROR(rows.status());
     if (used == piece.size()) {
       return absl::OkStatus();
     }
     const int64_t line = rows.line() + rows.lines_inside();
     if (csv_error(&parser_) != CSV_EPARSE) {
-      return LineError(
-          "TABLE_FIELD_TOO_LARGE", line,
-          absl::StrCat("a field is longer than ", kMaxFieldBytes, " bytes; is a quote missing?"));
+      return LineError("TABLE_FIELD_TOO_LARGE", line,
+                       absl::StrCat("a field is longer than ", kMaxFieldBytes, " bytes; is a quote missing?"));
     }
-    return LineError(
-        "TABLE_QUOTE_INVALID", line,
-        "a quote stands where none may: quote the whole field, and double the quotes in it");
+    return LineError("TABLE_QUOTE_INVALID", line,
+                     "a quote stands where none may: quote the whole field, and double the quotes in it");
   }
 
   absl::Status Finish(RowCollector& rows) {
     const int64_t line = rows.line() + rows.lines_inside();
     if (csv_fini(&parser_, RowCollector::OnField, RowCollector::OnRowEnd, &rows) != 0) {
-      return LineError("TABLE_QUOTE_UNTERMINATED", line,
-                       "a quoted field begins here and never ends");
+      return LineError("TABLE_QUOTE_UNTERMINATED", line, "a quoted field begins here and never ends");
     }
     return rows.status();
   }
@@ -166,8 +160,7 @@ absl::StatusOr<char> SniffDelimiter(const ByteSource& source) {
     }
     for (const auto& [columns, number] : rows_by_columns) {
       const double share = static_cast<double>(number) / total;
-      if (columns > 1 &&
-          (share > best_share + 0.1 || (share > best_share - 0.1 && columns > best_columns))) {
+      if (columns > 1 && (share > best_share + 0.1 || (share > best_share - 0.1 && columns > best_columns))) {
         best = delimiter;
         best_share = share;
         best_columns = columns;

@@ -36,8 +36,7 @@ absl::Status JsonLinesReader::ReadLine(std::string_view line, int64_t number, On
   }
   if (!object.is_object()) {
     return LineError("TABLE_LINE_INVALID", number,
-                     absl::StrCat("a JSON object was expected, not ", object.type_name(),
-                                  "; each line is one record"));
+                     absl::StrCat("a JSON object was expected, not ", object.type_name(), "; each line is one record"));
   }
   fields_.assign(names_.size(), Field{.text = {}, .is_string = false});
   for (auto& [name, member] : object.items()) {
@@ -89,8 +88,7 @@ absl::Status JsonLinesReader::Read(OnProgress on_progress, OnRecord on_record) {
     }
     partial.append(piece.substr(begin));
     if (partial.size() > kMaxFieldBytes) {
-      return LineError("TABLE_FIELD_TOO_LARGE", number,
-                       absl::StrCat("longer than ", kMaxFieldBytes, " bytes"));
+      return LineError("TABLE_FIELD_TOO_LARGE", number, absl::StrCat("longer than ", kMaxFieldBytes, " bytes"));
     }
     return on_progress(read);
   }));

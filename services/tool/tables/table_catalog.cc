@@ -17,28 +17,23 @@ constexpr std::string_view kCatalog = "_bulkhead_tables";
 std::string ColumnsToJson(const std::vector<CatalogColumn>& columns) {
   nlohmann::json json = nlohmann::json::array();
   for (const CatalogColumn& column : columns) {
-    json.push_back({{"name", column.name},
-                    {"type", ColumnTypeName(column.type)},
-                    {"missing", column.missing}});
+    json.push_back({{"name", column.name}, {"type", ColumnTypeName(column.type)}, {"missing", column.missing}});
   }
   return json.dump();
 }
 
 std::vector<CatalogColumn> ColumnsFromJson(const std::string& text) {
   std::vector<CatalogColumn> columns;
-  for (const nlohmann::json& column :
-       nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false)) {
-    columns.push_back(
-        {.name = column.value("name", ""),
-         .type = ParseColumnType(column.value("type", "")).value_or(ColumnType::kText),
-         .missing = column.value("missing", int64_t{0})});
+  for (const nlohmann::json& column : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false)) {
+    columns.push_back({.name = column.value("name", ""),
+                       .type = ParseColumnType(column.value("type", "")).value_or(ColumnType::kText),
+                       .missing = column.value("missing", int64_t{0})});
   }
   return columns;
 }
 
 // Rows of the catalog that `condition` selects.
-absl::StatusOr<std::vector<CatalogEntry>> Read(storage::UserReader& database,
-                                               std::string_view condition,
+absl::StatusOr<std::vector<CatalogEntry>> Read(storage::UserReader& database, std::string_view condition,
                                                const std::vector<storage::Value>& parameters) {
   std::vector<CatalogEntry> entries;
   absl::Status status = database.Query(
@@ -62,16 +57,14 @@ absl::StatusOr<std::vector<CatalogEntry>> Read(storage::UserReader& database,
 }  // namespace
 
 absl::Status RecordInCatalog(storage::UserWriter& database, const CatalogEntry& entry) {
-  RETURN_IF_ERROR(
-      database.Execute(absl::StrCat("CREATE TABLE IF NOT EXISTS ", kCatalog,
-                                    " (name TEXT PRIMARY KEY, file TEXT NOT NULL, row_count "
-                                    "INTEGER NOT NULL, columns TEXT NOT NULL) STRICT")));
+  RETURN_IF_ERROR(database.Execute(absl::StrCat("CREATE TABLE IF NOT EXISTS ", kCatalog,
+                                                " (name TEXT PRIMARY KEY, file TEXT NOT NULL, row_count "
+                                                "INTEGER NOT NULL, columns TEXT NOT NULL) STRICT")));
   return database.Execute(absl::StrCat("INSERT OR REPLACE INTO ", kCatalog, " VALUES (?, ?, ?, ?)"),
                           {entry.table, entry.file, entry.rows, ColumnsToJson(entry.columns)});
 }
 
-absl::StatusOr<bool> DropTable(storage::UserWriter& writer, storage::UserReader& reader,
-                               std::string_view table) {
+absl::StatusOr<bool> DropTable(storage::UserWriter& writer, storage::UserReader& reader, std::string_view table) {
   RETURN_IF_ERROR(writer.Begin());
   absl::StatusOr<CatalogEntry> entry = FindTable(reader, table);
   if (absl::IsNotFound(entry.status())) {
@@ -79,10 +72,8 @@ absl::StatusOr<bool> DropTable(storage::UserWriter& writer, storage::UserReader&
     return false;
   }
   RETURN_IF_ERROR(entry.status());
-  RETURN_IF_ERROR(
-      writer.Execute(absl::StrCat("DROP TABLE IF EXISTS ", storage::QuoteIdentifier(table))));
-  RETURN_IF_ERROR(writer.Execute(absl::StrCat("DELETE FROM ", kCatalog, " WHERE name = ?"),
-                                 {std::string(table)}));
+  RETURN_IF_ERROR(writer.Execute(absl::StrCat("DROP TABLE IF EXISTS ", storage::QuoteIdentifier(table))));
+  RETURN_IF_ERROR(writer.Execute(absl::StrCat("DELETE FROM ", kCatalog, " WHERE name = ?"), {std::string(table)}));
   RETURN_IF_ERROR(writer.Commit());
   return true;
 }
@@ -92,8 +83,7 @@ absl::StatusOr<std::vector<CatalogEntry>> ListTables(storage::UserReader& databa
 }
 
 absl::StatusOr<CatalogEntry> FindTable(storage::UserReader& database, std::string_view table) {
-  ASSIGN_OR_RETURN(std::vector<CatalogEntry> entries,
-                   Read(database, " WHERE name = ?", {std::string(table)}));
+  ASSIGN_OR_RETURN(std::vector<CatalogEntry> entries, Read(database, " WHERE name = ?", {std::string(table)}));
   if (entries.empty()) {
     return TableNotFound(table);
   }
@@ -101,11 +91,9 @@ absl::StatusOr<CatalogEntry> FindTable(storage::UserReader& database, std::strin
 }
 
 absl::Status TableNotFound(std::string_view table) {
-  return MakeError(absl::StatusCode::kNotFound,
-                   absl::StrCat("there is no table '", table, "'; load a file into it first"),
-                   {.domain = "bulkhead.tool",
-                    .reason = "TABLE_NOT_FOUND",
-                    .metadata = {{"table", std::string(table)}}});
+  return MakeError(
+      absl::StatusCode::kNotFound, absl::StrCat("there is no table '", table, "'; load a file into it first"),
+      {.domain = "bulkhead.tool", .reason = "TABLE_NOT_FOUND", .metadata = {{"table", std::string(table)}}});
 }
 
 }  // namespace bulkhead::tool

@@ -31,8 +31,7 @@ struct CatalogEntry {
 absl::Status RecordInCatalog(storage::UserWriter& database, const CatalogEntry& entry);
 
 // Drops the table and its entry in one transaction. False when there is none.
-absl::StatusOr<bool> DropTable(storage::UserWriter& writer, storage::UserReader& reader,
-                               std::string_view table);
+absl::StatusOr<bool> DropTable(storage::UserWriter& writer, storage::UserReader& reader, std::string_view table);
 
 // All tables, by name.
 absl::StatusOr<std::vector<CatalogEntry>> ListTables(storage::UserReader& database);

@@ -25,13 +25,9 @@ constexpr double kFirstReadingShare = 0.35;
 // One load, from the first byte to the commit.
 class Load {
  public:
-  Load(const ByteSource& source, const LoadOptions& options, storage::UserWriter& database,
-       std::stop_token stop, const std::function<void(double, std::string_view)>& progress)
-      : source_(source),
-        options_(options),
-        database_(database),
-        stop_(std::move(stop)),
-        progress_(progress) {}
+  Load(const ByteSource& source, const LoadOptions& options, storage::UserWriter& database, std::stop_token stop,
+       const std::function<void(double, std::string_view)>& progress)
+      : source_(source), options_(options), database_(database), stop_(std::move(stop)), progress_(progress) {}
 
   absl::StatusOr<LoadedTable> Run() {
     RETURN_IF_ERROR(OpenReader());
@@ -66,8 +62,7 @@ class Load {
                        {.domain = kDomain, .reason = "TOOL_CANCELLED"});
     }
     if (progress_) {
-      const double fraction =
-          source_.size() == 0 ? 1 : static_cast<double>(read) / static_cast<double>(source_.size());
+      const double fraction = source_.size() == 0 ? 1 : static_cast<double>(read) / static_cast<double>(source_.size());
       progress_(before + share * std::min(fraction, 1.0), absl::StrCat(rows, " rows"));
     }
     return absl::OkStatus();
@@ -78,16 +73,15 @@ class Load {
   absl::Status FindColumns() {
     bool header_pending = has_header();
     int64_t rows = 0;
-    RETURN_IF_ERROR(
-        reader_->Read([&](uint64_t read) { return Report(0, kFirstReadingShare, read, rows); },
-                      [&](const Record& record) -> absl::Status {
-                        if (header_pending) {
-                          header_pending = false;
-                          return ReadHeader(record);
-                        }
-                        ++rows;
-                        return Observe(record);
-                      }));
+    RETURN_IF_ERROR(reader_->Read([&](uint64_t read) { return Report(0, kFirstReadingShare, read, rows); },
+                                  [&](const Record& record) -> absl::Status {
+                                    if (header_pending) {
+                                      header_pending = false;
+                                      return ReadHeader(record);
+                                    }
+                                    ++rows;
+                                    return Observe(record);
+                                  }));
     if (table_.columns.empty() && json_lines_ == nullptr) {
       return Empty();
     }
@@ -103,9 +97,8 @@ class Load {
       if (column.format.order_assumed) {
         table_.warnings.push_back(
             {.code = "DATE_ORDER_ASSUMED",
-             .message =
-                 absl::StrCat("every date of column '", column.name,
-                              "' could have the day or the month first; the month was taken"),
+             .message = absl::StrCat("every date of column '", column.name,
+                                     "' could have the day or the month first; the month was taken"),
              .count = 1,
              .line = 0});
       }
@@ -114,9 +107,8 @@ class Load {
     if (ragged_rows_ > 0) {
       table_.warnings.push_back(
           {.code = "ROWS_PADDED",
-           .message =
-               absl::StrCat(ragged_rows_, " rows had a number of fields other than ",
-                            table_.columns.size(), "; the first is at line ", first_ragged_line_),
+           .message = absl::StrCat(ragged_rows_, " rows had a number of fields other than ", table_.columns.size(),
+                                   "; the first is at line ", first_ragged_line_),
            .count = ragged_rows_,
            .line = first_ragged_line_});
     }
@@ -124,17 +116,15 @@ class Load {
   }
 
   absl::Status Empty() const {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        csv() ? "the file is empty: it has no line with data"
-              : "the file is empty: it has no JSON object with a member",
-        {.domain = kDomain, .reason = "TABLE_FILE_EMPTY", .metadata = {{"line", "1"}}});
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     csv() ? "the file is empty: it has no line with data"
+                           : "the file is empty: it has no JSON object with a member",
+                     {.domain = kDomain, .reason = "TABLE_FILE_EMPTY", .metadata = {{"line", "1"}}});
   }
 
   static absl::Status TooManyColumns(int64_t line, size_t columns) {
-    return LineError(
-        "TABLE_TOO_MANY_COLUMNS", line,
-        absl::StrCat(columns, " columns; at most ", storage::kMaxTableColumns, " are possible"));
+    return LineError("TABLE_TOO_MANY_COLUMNS", line,
+                     absl::StrCat(columns, " columns; at most ", storage::kMaxTableColumns, " are possible"));
   }
 
   absl::Status ReadHeader(const Record& record) {
@@ -158,16 +148,14 @@ class Load {
     for (size_t i = 0; i < names.size(); ++i) {
       std::string name(absl::StripAsciiWhitespace(names[i]));
       std::replace_if(
-          name.begin(), name.end(),
-          [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }, ' ');
+          name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }, ' ');
       std::string unique = name.empty() ? absl::StrCat("column_", i + 1) : name;
       const std::string base = unique;
       for (int n = 2; !taken.insert(absl::AsciiStrToLower(unique)).second; ++n) {
         unique = absl::StrCat(base, "_", n);
       }
       if (unique != name) {
-        first_renamed =
-            renamed++ == 0 ? absl::StrCat("'", name, "' to '", unique, "'") : first_renamed;
+        first_renamed = renamed++ == 0 ? absl::StrCat("'", name, "' to '", unique, "'") : first_renamed;
       }
       table_.columns[i].name = unique;
     }
@@ -175,9 +163,8 @@ class Load {
     if (renamed > 0) {
       table_.warnings.push_back(
           {.code = "HEADER_RENAMED",
-           .message = absl::StrCat(
-               renamed, " columns without a name of their own were renamed; the first from ",
-               first_renamed),
+           .message = absl::StrCat(renamed, " columns without a name of their own were renamed; the first from ",
+                                   first_renamed),
            .count = renamed,
            .line = header_line_});
     }
@@ -238,41 +225,37 @@ class Load {
     texts_.resize(table_.columns.size());
     bool header_pending = has_header();
     int64_t rows = 0;
-    RETURN_IF_ERROR(reader_->Read(
-        [&](uint64_t read) {
-          return Report(kFirstReadingShare, 1 - kFirstReadingShare, read, rows);
-        },
-        [&](const Record& record) -> absl::Status {
-          if (header_pending) {
-            header_pending = false;
-            return absl::OkStatus();
-          }
-          ++rows;
-          return InsertRow(record);
-        }));
-    RETURN_IF_ERROR(RecordInCatalog(database_, CatalogEntry{.table = options_.table,
-                                                            .file = options_.file,
-                                                            .rows = table_.rows,
-                                                            .columns = CatalogColumns()}));
+    RETURN_IF_ERROR(
+        reader_->Read([&](uint64_t read) { return Report(kFirstReadingShare, 1 - kFirstReadingShare, read, rows); },
+                      [&](const Record& record) -> absl::Status {
+                        if (header_pending) {
+                          header_pending = false;
+                          return absl::OkStatus();
+                        }
+                        ++rows;
+                        return InsertRow(record);
+                      }));
+    RETURN_IF_ERROR(RecordInCatalog(
+        database_,
+        CatalogEntry{
+            .table = options_.table, .file = options_.file, .rows = table_.rows, .columns = CatalogColumns()}));
     return database_.Commit();
   }
 
   std::vector<CatalogColumn> CatalogColumns() const {
     std::vector<CatalogColumn> columns;
     for (const LoadedColumn& column : table_.columns) {
-      columns.push_back(
-          {.name = column.name, .type = column.format.type, .missing = column.missing});
+      columns.push_back({.name = column.name, .type = column.format.type, .missing = column.missing});
     }
     return columns;
   }
 
   absl::Status CreateTable() {
-    RETURN_IF_ERROR(database_.Execute(
-        absl::StrCat("DROP TABLE IF EXISTS ", storage::QuoteIdentifier(options_.table))));
+    RETURN_IF_ERROR(database_.Execute(absl::StrCat("DROP TABLE IF EXISTS ", storage::QuoteIdentifier(options_.table))));
     std::string sql = absl::StrCat("CREATE TABLE ", storage::QuoteIdentifier(options_.table), " (");
     for (size_t i = 0; i < table_.columns.size(); ++i) {
-      absl::StrAppend(&sql, i == 0 ? "" : ", ", storage::QuoteIdentifier(table_.columns[i].name),
-                      " ", SqlType(table_.columns[i].format.type));
+      absl::StrAppend(&sql, i == 0 ? "" : ", ", storage::QuoteIdentifier(table_.columns[i].name), " ",
+                      SqlType(table_.columns[i].format.type));
     }
     return database_.Execute(absl::StrCat(sql, ")"));
   }
@@ -353,10 +336,9 @@ class Load {
 
 }  // namespace
 
-absl::StatusOr<LoadedTable> LoadTable(
-    const ByteSource& source, const LoadOptions& options, storage::UserWriter& database,
-    std::stop_token stop,
-    const std::function<void(double fraction, std::string_view text)>& progress) {
+absl::StatusOr<LoadedTable> LoadTable(const ByteSource& source, const LoadOptions& options,
+                                      storage::UserWriter& database, std::stop_token stop,
+                                      const std::function<void(double fraction, std::string_view text)>& progress) {
   return Load(source, options, database, std::move(stop), progress).Run();
 }
 
@@ -376,8 +358,7 @@ std::string TableNameOf(std::string_view file) {
     name.pop_back();
   }
   // A table's name begins with a letter, and SQLite keeps "sqlite_" to itself.
-  if (name.empty() || !absl::ascii_isalpha(static_cast<unsigned char>(name[0])) ||
-      name.starts_with("sqlite_")) {
+  if (name.empty() || !absl::ascii_isalpha(static_cast<unsigned char>(name[0])) || name.starts_with("sqlite_")) {
     name = absl::StrCat(name.empty() ? "table" : "t_", name);
   }
   return name.substr(0, 63);

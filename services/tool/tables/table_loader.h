@@ -55,10 +55,9 @@ struct LoadedTable {
 // Errors: INVALID_ARGUMENT, with metadata `line`: TABLE_ROW_RAGGED and those of the readers;
 // TABLE_FILE_EMPTY, TABLE_TOO_MANY_COLUMNS; CANCELLED `TOOL_CANCELLED` when `stop` is requested;
 // RESOURCE_EXHAUSTED `STORAGE_FULL`.
-absl::StatusOr<LoadedTable> LoadTable(
-    const ByteSource& source, const LoadOptions& options, storage::UserWriter& database,
-    std::stop_token stop,
-    const std::function<void(double fraction, std::string_view text)>& progress);
+absl::StatusOr<LoadedTable> LoadTable(const ByteSource& source, const LoadOptions& options,
+                                      storage::UserWriter& database, std::stop_token stop,
+                                      const std::function<void(double fraction, std::string_view text)>& progress);
 
 // "sales_2021" for "data/Sales 2021.csv": a valid table name made of a file's name.
 std::string TableNameOf(std::string_view file);

@@ -22,9 +22,7 @@ namespace {
 
 using storage::Value;
 
-bool IsNumeric(ColumnType type) {
-  return type == ColumnType::kInteger || type == ColumnType::kReal;
-}
+bool IsNumeric(ColumnType type) { return type == ColumnType::kInteger || type == ColumnType::kReal; }
 bool IsTime(ColumnType type) { return type == ColumnType::kDate || type == ColumnType::kDatetime; }
 
 // As few digits as tell it from its neighbours: what is printed is what was computed with.
@@ -58,9 +56,7 @@ class Profile {
         name_(storage::QuoteIdentifier(column.name)) {}
 
   absl::StatusOr<nlohmann::json> Compute() {
-    result_ = {{"name", column_.name},
-               {"type", ColumnTypeName(column_.type)},
-               {"sql", nlohmann::json::object()}};
+    result_ = {{"name", column_.name}, {"type", ColumnTypeName(column_.type)}, {"sql", nlohmann::json::object()}};
     RETURN_IF_ERROR(Counts());
     if (options_.top > 0) {
       RETURN_IF_ERROR(Top());
@@ -84,8 +80,7 @@ class Profile {
  private:
   // Runs the statement that `pattern` makes ($0: the table, $1: the column) and keeps it as
   // sql.`key`.
-  absl::StatusOr<std::vector<std::vector<Value>>> Run(std::string_view key,
-                                                      std::string_view pattern) {
+  absl::StatusOr<std::vector<std::vector<Value>>> Run(std::string_view key, std::string_view pattern) {
     std::string sql = absl::Substitute(pattern, table_, name_);
     std::vector<std::vector<Value>> rows;
     RETURN_IF_ERROR(database_.Query(
@@ -99,11 +94,10 @@ class Profile {
   }
 
   absl::Status Counts() {
-    ASSIGN_OR_RETURN(
-        auto rows,
-        Run("counts",
-            "SELECT count(*) AS row_count, count($1) AS count, count(*) - count($1) AS missing, "
-            "count(DISTINCT $1) AS distinct_count, min($1) AS min, max($1) AS max FROM $0"));
+    ASSIGN_OR_RETURN(auto rows,
+                     Run("counts",
+                         "SELECT count(*) AS row_count, count($1) AS count, count(*) - count($1) AS missing, "
+                         "count(DISTINCT $1) AS distinct_count, min($1) AS min, max($1) AS max FROM $0"));
     const std::vector<Value>& row = rows.at(0);
     count_ = std::get<int64_t>(row[1]);
     min_ = row[4];
@@ -117,12 +111,10 @@ class Profile {
   }
 
   absl::Status Top() {
-    ASSIGN_OR_RETURN(
-        auto rows,
-        Run("top",
-            absl::StrCat("SELECT $1 AS value, count(*) AS count FROM $0 WHERE $1 IS NOT NULL "
-                         "GROUP BY $1 ORDER BY count DESC, value LIMIT ",
-                         options_.top)));
+    ASSIGN_OR_RETURN(auto rows,
+                     Run("top", absl::StrCat("SELECT $1 AS value, count(*) AS count FROM $0 WHERE $1 IS NOT NULL "
+                                             "GROUP BY $1 ORDER BY count DESC, value LIMIT ",
+                                             options_.top)));
     nlohmann::json top = nlohmann::json::array();
     for (const std::vector<Value>& row : rows) {
       top.push_back({{"value", ToJson(row[0])}, {"count", ToJson(row[1])}});
@@ -152,18 +144,17 @@ class Profile {
       const double position = 1 + f * static_cast<double>(count_ - 1);
       const auto low = static_cast<int64_t>(position);
       absl::StrAppend(&positions, positions.empty() ? "" : ", ", low, ", ", low + 1);
-      absl::StrAppend(&wanted, wanted.empty() ? "(" : ", (", f, ", ", low, ", ",
-                      position - static_cast<double>(low), ")");
+      absl::StrAppend(&wanted, wanted.empty() ? "(" : ", (", f, ", ", low, ", ", position - static_cast<double>(low),
+                      ")");
     }
-    ASSIGN_OR_RETURN(
-        auto rows, Run("quartiles",
-                       absl::StrCat("WITH ends AS MATERIALIZED (SELECT i, v FROM (SELECT $1 AS v, "
-                                    "row_number() OVER (ORDER BY $1) AS i FROM $0 "
-                                    "WHERE $1 IS NOT NULL) WHERE i IN (",
-                                    positions, ")), wanted(f, low, share) AS (VALUES ", wanted,
-                                    ") SELECT f, min(v) + (max(v) - min(v)) * share AS value FROM "
-                                    "wanted JOIN ends ON i = low OR (share > 0 AND i = low + 1) "
-                                    "GROUP BY f ORDER BY f")));
+    ASSIGN_OR_RETURN(auto rows,
+                     Run("quartiles", absl::StrCat("WITH ends AS MATERIALIZED (SELECT i, v FROM (SELECT $1 AS v, "
+                                                   "row_number() OVER (ORDER BY $1) AS i FROM $0 "
+                                                   "WHERE $1 IS NOT NULL) WHERE i IN (",
+                                                   positions, ")), wanted(f, low, share) AS (VALUES ", wanted,
+                                                   ") SELECT f, min(v) + (max(v) - min(v)) * share AS value FROM "
+                                                   "wanted JOIN ends ON i = low OR (share > 0 AND i = low + 1) "
+                                                   "GROUP BY f ORDER BY f")));
     const char* keys[] = {"q1", "median", "q3"};
     for (size_t i = 0; i < 3; ++i) {
       result_[keys[i]] = i < rows.size() ? ToJson(rows[i][1]) : nullptr;
@@ -179,9 +170,8 @@ class Profile {
   absl::Status Outliers() {
     const double low = q1_ - 1.5 * (q3_ - q1_);
     const double high = q3_ + 1.5 * (q3_ - q1_);
-    ASSIGN_OR_RETURN(auto rows,
-                     Run("outliers", absl::StrCat("SELECT count(*) AS count FROM $0 WHERE $1 < ",
-                                                  Number(low), " OR $1 > ", Number(high))));
+    ASSIGN_OR_RETURN(auto rows, Run("outliers", absl::StrCat("SELECT count(*) AS count FROM $0 WHERE $1 < ",
+                                                             Number(low), " OR $1 > ", Number(high))));
     result_["outliers"] = {{"low", low}, {"high", high}, {"count", ToJson(rows.at(0)[0])}};
     return absl::OkStatus();
   }
@@ -217,9 +207,7 @@ class Profile {
 
   // Over days since the Julian epoch; the ends of the bins are given as dates.
   absl::Status TimeHistogram() {
-    ASSIGN_OR_RETURN(
-        auto ends,
-        Run("range", "SELECT min(julianday($1)) AS first, max(julianday($1)) AS last FROM $0"));
+    ASSIGN_OR_RETURN(auto ends, Run("range", "SELECT min(julianday($1)) AS first, max(julianday($1)) AS last FROM $0"));
     const double low = AsReal(ends.at(0)[0]);
     const double high = AsReal(ends.at(0)[1]);
     const bool days = column_.type == ColumnType::kDate;
@@ -237,8 +225,7 @@ class Profile {
     // SQLite writes the dates, as it read them.
     std::string edges = "SELECT";
     for (int i = 0; i <= bins; ++i) {
-      absl::StrAppend(&edges, i == 0 ? " " : ", ",
-                      days ? "date(" : "strftime('%Y-%m-%dT%H:%M:%S', ",
+      absl::StrAppend(&edges, i == 0 ? " " : ", ", days ? "date(" : "strftime('%Y-%m-%dT%H:%M:%S', ",
                       Number(i == bins && !days && low != high ? high : low + width * i), ")");
     }
     std::vector<Value> texts;
@@ -250,22 +237,19 @@ class Profile {
         }));
     nlohmann::json histogram = nlohmann::json::array();
     for (int i = 0; i < bins; ++i) {
-      histogram.push_back(
-          {{"from", ToJson(texts.at(i))}, {"to", ToJson(texts.at(i + 1))}, {"count", counts[i]}});
+      histogram.push_back({{"from", ToJson(texts.at(i))}, {"to", ToJson(texts.at(i + 1))}, {"count", counts[i]}});
     }
     result_["histogram"] = std::move(histogram);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<int64_t>> HistogramCounts(std::string_view value, double low,
-                                                       double width, int bins) {
+  absl::StatusOr<std::vector<int64_t>> HistogramCounts(std::string_view value, double low, double width, int bins) {
     ASSIGN_OR_RETURN(
         auto rows,
-        Run("histogram",
-            absl::StrCat("SELECT min(cast(floor((", value, " - ", Number(low), ") / ",
-                         Number(width), ") AS INTEGER), ", bins - 1,
-                         ") AS bin, count(*) AS count FROM $0 WHERE $1 IS NOT NULL GROUP BY bin "
-                         "ORDER BY bin")));
+        Run("histogram", absl::StrCat("SELECT min(cast(floor((", value, " - ", Number(low), ") / ", Number(width),
+                                      ") AS INTEGER), ", bins - 1,
+                                      ") AS bin, count(*) AS count FROM $0 WHERE $1 IS NOT NULL GROUP BY bin "
+                                      "ORDER BY bin")));
     std::vector<int64_t> counts(static_cast<size_t>(bins), 0);
     for (const std::vector<Value>& row : rows) {
       const auto* bin = std::get_if<int64_t>(&row[0]);
@@ -292,8 +276,7 @@ class Profile {
 }  // namespace
 
 absl::StatusOr<nlohmann::json> ProfileColumn(storage::UserReader& database, std::string_view table,
-                                             const CatalogColumn& column,
-                                             const ProfileOptions& options) {
+                                             const CatalogColumn& column, const ProfileOptions& options) {
   return Profile(database, table, column, options).Compute();
 }
 

@@ -20,8 +20,7 @@ struct ProfileOptions {
 // comes from a statement in its `sql` member, which runs as it is in any SQLite with mathematical
 // functions.
 absl::StatusOr<nlohmann::json> ProfileColumn(storage::UserReader& database, std::string_view table,
-                                             const CatalogColumn& column,
-                                             const ProfileOptions& options);
+                                             const CatalogColumn& column, const ProfileOptions& options);
 
 }  // namespace bulkhead::tool
 

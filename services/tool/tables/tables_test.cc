@@ -43,9 +43,8 @@ class StringSource : public ByteSource {
   explicit StringSource(std::string text) : text_(std::move(text)) {}
   uint64_t size() const override { return text_.size(); }
   absl::StatusOr<size_t> ReadAt(uint64_t offset, absl::Span<char> buffer) const override {
-    const size_t count = offset >= text_.size()
-                             ? 0
-                             : std::min(buffer.size(), text_.size() - static_cast<size_t>(offset));
+    const size_t count =
+        offset >= text_.size() ? 0 : std::min(buffer.size(), text_.size() - static_cast<size_t>(offset));
     std::memcpy(buffer.data(), text_.data() + offset, count);
     return count;
   }
@@ -56,15 +55,13 @@ class StringSource : public ByteSource {
 
 class TablesTest : public ::testing::Test {
  protected:
-  absl::StatusOr<LoadedTable> Load(std::string_view text, LoadOptions options = {},
-                                   std::stop_token stop = {}) {
+  absl::StatusOr<LoadedTable> Load(std::string_view text, LoadOptions options = {}, std::stop_token stop = {}) {
     options.table = "t";
     auto writer = storage::UserWriter::Open({.path = path_}, stop);
     if (!writer.ok()) {
       return writer.status();
     }
-    return LoadTable(StringSource(std::string(text)), options, **writer, stop,
-                     [](double, std::string_view) {});
+    return LoadTable(StringSource(std::string(text)), options, **writer, stop, [](double, std::string_view) {});
   }
 
   // All rows that `sql` selects, as JSON.
@@ -146,8 +143,8 @@ const FileCase kFiles[] = {
     {"Tabs", "a\tb\n1\tx y\n", "a:integer b:text", R"([[1,"x y"]])"},
     {"Pipes", "a|b|c\n1|2|3\n", "a:integer b:integer c:integer", "[[1,2,3]]"},
     {"BlankLinesAreSkipped", "a,b\n\n1,2\n\n\n3,4\n\n", "a:integer b:integer", "[[1,2],[3,4]]"},
-    {"DuplicateAndEmptyHeaders", "a,A,,a\n1,2,3,4\n",
-     "a:integer A_2:integer column_3:integer a_3:integer", "[[1,2,3,4]]"},
+    {"DuplicateAndEmptyHeaders", "a,A,,a\n1,2,3,4\n", "a:integer A_2:integer column_3:integer a_3:integer",
+     "[[1,2,3,4]]"},
     {"OnlyAHeader", "a,b\n", "a:text b:text", "[]"},
     {"ThousandsSeparators", "n,m\n\"1,234.5\",\"1,000\"\n12,\"12,345,678\"\n", "n:real m:integer",
      "[[1234.5,1000],[12.0,12345678]]"},
@@ -160,12 +157,9 @@ const FileCase kFiles[] = {
     {"ExponentsAndSigns", "n\n1e3\n-2.5\n+.5\n", "n:real", "[[1000.0],[-2.5],[0.5]]"},
     {"Booleans", "b\ntrue\nNo\nYES\n", "b:boolean", "[[1],[0],[1]]"},
     {"IsoDates", "d\n2021-03-04\n2021/12/31\n", "d:date", R"([["2021-03-04"],["2021-12-31"]])"},
-    {"DayFirstIsFoundInALaterRow", "d\n03/04/2021\n25/12/2021\n", "d:date",
-     R"([["2021-04-03"],["2021-12-25"]])"},
-    {"MonthFirstIsFoundInALaterRow", "d\n3/4/21\n12/25/99\n", "d:date",
-     R"([["2021-03-04"],["1999-12-25"]])"},
-    {"DatesThatFitNoOrderAreText", "d\n13/04/2021\n04/13/2021\n", "d:text",
-     R"([["13/04/2021"],["04/13/2021"]])"},
+    {"DayFirstIsFoundInALaterRow", "d\n03/04/2021\n25/12/2021\n", "d:date", R"([["2021-04-03"],["2021-12-25"]])"},
+    {"MonthFirstIsFoundInALaterRow", "d\n3/4/21\n12/25/99\n", "d:date", R"([["2021-03-04"],["1999-12-25"]])"},
+    {"DatesThatFitNoOrderAreText", "d\n13/04/2021\n04/13/2021\n", "d:text", R"([["13/04/2021"],["04/13/2021"]])"},
     {"NamedMonths", "d\n\"Mar 3, 2021\"\n4 March 2021\n05-Mar-21\n", "d:date",
      R"([["2021-03-03"],["2021-03-04"],["2021-03-05"]])"},
     {"NoSuchDayIsText", "d\n2021-02-30\n", "d:text", R"([["2021-02-30"]])"},
@@ -173,8 +167,7 @@ const FileCase kFiles[] = {
      R"([["2021-03-04T05:06:00"],["2021-03-05T13:02:03"],["2021-03-06T00:00:00"]])"},
     {"ZonesBecomeUtc", "d\n2021-03-04T00:30:00+01:00\n2021-03-04T05:06:07.25Z\n", "d:datetime",
      R"([["2021-03-03T23:30:00Z"],["2021-03-04T05:06:07.25Z"]])"},
-    {"MidnightsAreDates", "d\n1/8/90 0:00\n1/19/90 0:00\n", "d:date",
-     R"([["1990-01-08"],["1990-01-19"]])"},
+    {"MidnightsAreDates", "d\n1/8/90 0:00\n1/19/90 0:00\n", "d:date", R"([["1990-01-08"],["1990-01-19"]])"},
     {"MixedColumnIsText", "a\n1\nx\n2021-01-01\n", "a:text", R"([["1"],["x"],["2021-01-01"]])"},
     {"EmptyColumnIsText", "a,b\n1,\n2,\n", "a:integer b:text", "[[1,null],[2,null]]"},
 };
@@ -196,9 +189,8 @@ void PrintTo(const BadFileCase& file, std::ostream* out) { *out << file.name; }
 class BadFileTest : public TablesTest, public ::testing::WithParamInterface<BadFileCase> {};
 
 TEST_P(BadFileTest, IsRefusedWithItsLineAndLeavesNoTable) {
-  auto table = Load(GetParam().text,
-                    {.format = GetParam().name.starts_with("Json") ? LoadOptions::Format::kJsonLines
-                                                                   : LoadOptions::Format::kCsv});
+  auto table = Load(GetParam().text, {.format = GetParam().name.starts_with("Json") ? LoadOptions::Format::kJsonLines
+                                                                                    : LoadOptions::Format::kCsv});
   ASSERT_THAT(table, HasReason(absl::StatusCode::kInvalidArgument, GetParam().reason));
   EXPECT_EQ(ErrorInfoOf(table.status())->metadata.at("line"), GetParam().line);
   EXPECT_THAT(Select("SELECT * FROM t"), HasReason("QUERY_INVALID"));
@@ -208,8 +200,7 @@ const BadFileCase kBadFiles[] = {
     {"Empty", "", "TABLE_FILE_EMPTY", "1"},
     {"OnlyBlankLines", "\n \n\r\n", "TABLE_FILE_EMPTY", "1"},
     {"ShortRow", "a,b\n1,2\n3\n", "TABLE_ROW_RAGGED", "3"},
-    {"LongRowAfterCrlfAndFieldsOfManyLines", "a,b\r\n\"1\n2\",3\r\n\r\n4,5,6\r\n",
-     "TABLE_ROW_RAGGED", "5"},
+    {"LongRowAfterCrlfAndFieldsOfManyLines", "a,b\r\n\"1\n2\",3\r\n\r\n4,5,6\r\n", "TABLE_ROW_RAGGED", "5"},
     {"NotUtf8",
      "a,b\n1,2\nx,Stra\xDF"
      "e\n",
@@ -290,9 +281,8 @@ TEST_F(TablesTest, JsonLinesHaveTheColumnsOfAllLines) {
       {.format = LoadOptions::Format::kJsonLines});
   ASSERT_THAT(table, IsOk());
   EXPECT_EQ(Types(*table), "a:real s:text b:text d:date t:boolean");
-  EXPECT_EQ(*Select("SELECT * FROM t"),
-            nlohmann::json::parse(
-                R"([[1.0,"12",null,null,null],[2.5,null,"{\"x\":[1]}","2021-01-02",null],
+  EXPECT_EQ(*Select("SELECT * FROM t"), nlohmann::json::parse(
+                                            R"([[1.0,"12",null,null,null],[2.5,null,"{\"x\":[1]}","2021-01-02",null],
                                                                  [null,null,null,null,1]])"));
   EXPECT_EQ(table->columns[3].missing, 2);
 }
@@ -303,16 +293,14 @@ TEST_F(TablesTest, LoadAgainReplacesAndAFailedLoadChangesNothing) {
   EXPECT_THAT(Load("x,y\n1\n"), HasReason("TABLE_ROW_RAGGED"));
   std::stop_source stopped;
   stopped.request_stop();
-  EXPECT_THAT(Load("x,y\n1,2\n", {}, stopped.get_token()).status().code(),
-              absl::StatusCode::kCancelled);
+  EXPECT_THAT(Load("x,y\n1,2\n", {}, stopped.get_token()).status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(*Select("SELECT b, c FROM t"), nlohmann::json::parse("[[2,3]]"));
   auto reader = storage::UserReader::Open(path_, {});
   ASSERT_THAT(reader, IsOk());
   ASSERT_OK_AND_ASSIGN(CatalogEntry entry, FindTable(**reader, "t"));
   EXPECT_EQ(entry.rows, 1);
   EXPECT_THAT(entry.columns, SizeIs(2));
-  EXPECT_THAT(FindTable(**reader, "other"),
-              HasReason(absl::StatusCode::kNotFound, "TABLE_NOT_FOUND"));
+  EXPECT_THAT(FindTable(**reader, "other"), HasReason(absl::StatusCode::kNotFound, "TABLE_NOT_FOUND"));
 }
 
 TEST_F(TablesTest, FieldsAcrossPiecesOfTheFileStayWhole) {
@@ -325,8 +313,7 @@ TEST_F(TablesTest, FieldsAcrossPiecesOfTheFileStayWhole) {
   }
   auto table = Load(text);
   ASSERT_THAT(table, IsOk());
-  EXPECT_EQ(*Select("SELECT count(*), sum(length(b) - a % 97) FROM t"),
-            nlohmann::json::parse("[[3000,909000]]"));
+  EXPECT_EQ(*Select("SELECT count(*), sum(length(b) - a % 97) FROM t"), nlohmann::json::parse("[[3000,909000]]"));
 }
 
 TEST(TableNameTest, IsMadeOfTheFileName) {
@@ -369,35 +356,29 @@ TEST_F(TablesTest, NumberProfileIsRightAndItsSqlReproducesIt) {
 
 TEST_F(TablesTest, QuartilesInterpolate) {
   ASSERT_THAT(Load("n\n1\n2\n3\n4\n"), IsOk());
-  ASSERT_OK_AND_ASSIGN(nlohmann::json profile,
-                       Profile({.name = "n", .type = ColumnType::kInteger}));
+  ASSERT_OK_AND_ASSIGN(nlohmann::json profile, Profile({.name = "n", .type = ColumnType::kInteger}));
   EXPECT_DOUBLE_EQ(profile["q1"].get<double>(), 1.75);
   EXPECT_DOUBLE_EQ(profile["median"].get<double>(), 2.5);
   EXPECT_DOUBLE_EQ(profile["q3"].get<double>(), 3.25);
 }
 
 TEST_F(TablesTest, EmptyConstantTextAndDateColumnsHaveProfiles) {
-  ASSERT_THAT(
-      Load("r,k,d,e,\"odd "
-           "\"\"name\"\"\"\n1.5,x,2021-01-01,,1\n1.5,y,2021-01-31,,2\n1.5,x,2021-01-31,,2\n"),
-      IsOk());
+  ASSERT_THAT(Load("r,k,d,e,\"odd "
+                   "\"\"name\"\"\"\n1.5,x,2021-01-01,,1\n1.5,y,2021-01-31,,2\n1.5,x,2021-01-31,,2\n"),
+              IsOk());
   ASSERT_OK_AND_ASSIGN(nlohmann::json constant, Profile({.name = "r", .type = ColumnType::kReal}));
   EXPECT_EQ(constant["histogram"], nlohmann::json::parse(R"([{"from":1.5,"to":2.5,"count":3}])"));
   EXPECT_DOUBLE_EQ(constant["stddev"].get<double>(), 0);
   ASSERT_OK_AND_ASSIGN(nlohmann::json text, Profile({.name = "k", .type = ColumnType::kText}));
-  EXPECT_EQ(text["top"],
-            nlohmann::json::parse(R"([{"value":"x","count":2},{"value":"y","count":1}])"));
+  EXPECT_EQ(text["top"], nlohmann::json::parse(R"([{"value":"x","count":2},{"value":"y","count":1}])"));
   EXPECT_FALSE(text.contains("mean"));
-  ASSERT_OK_AND_ASSIGN(nlohmann::json date,
-                       Profile({.name = "d", .type = ColumnType::kDate}, {.bins = 2}));
-  EXPECT_EQ(date["histogram"],
-            nlohmann::json::parse(R"([{"from":"2021-01-01","to":"2021-01-17","count":1},
+  ASSERT_OK_AND_ASSIGN(nlohmann::json date, Profile({.name = "d", .type = ColumnType::kDate}, {.bins = 2}));
+  EXPECT_EQ(date["histogram"], nlohmann::json::parse(R"([{"from":"2021-01-01","to":"2021-01-17","count":1},
                                                          {"from":"2021-01-17","to":"2021-02-02","count":2}])"));
   ASSERT_OK_AND_ASSIGN(nlohmann::json empty, Profile({.name = "e", .type = ColumnType::kText}));
   EXPECT_EQ(empty["count"], 0);
   EXPECT_EQ(empty["min"], nullptr);
-  ASSERT_OK_AND_ASSIGN(nlohmann::json odd,
-                       Profile({.name = "odd \"name\"", .type = ColumnType::kInteger}));
+  ASSERT_OK_AND_ASSIGN(nlohmann::json odd, Profile({.name = "odd \"name\"", .type = ColumnType::kInteger}));
   EXPECT_EQ(odd["max"], 2);
 }
 
@@ -406,12 +387,10 @@ TEST_F(TablesTest, EmptyConstantTextAndDateColumnsHaveProfiles) {
 TEST_F(TablesTest, WhatDoesMoreThanReadIsRefused) {
   ASSERT_THAT(Load("a\n1\n"), IsOk());
   for (const char* sql :
-       {"DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (x)",
-        "CREATE TEMP TABLE u (x)", "ATTACH '/etc/passwd' AS p", "PRAGMA journal_mode=DELETE",
-        "PRAGMA table_info(t)", "VACUUM INTO '/tmp/x'", "SELECT load_extension('x')",
-        "SELECT 1; DELETE FROM t", "BEGIN", "WITH x AS (SELECT 1) DELETE FROM t"}) {
-    EXPECT_THAT(Select(sql), HasReason(absl::StatusCode::kPermissionDenied, "QUERY_NOT_READ_ONLY"))
-        << sql;
+       {"DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (x)", "CREATE TEMP TABLE u (x)",
+        "ATTACH '/etc/passwd' AS p", "PRAGMA journal_mode=DELETE", "PRAGMA table_info(t)", "VACUUM INTO '/tmp/x'",
+        "SELECT load_extension('x')", "SELECT 1; DELETE FROM t", "BEGIN", "WITH x AS (SELECT 1) DELETE FROM t"}) {
+    EXPECT_THAT(Select(sql), HasReason(absl::StatusCode::kPermissionDenied, "QUERY_NOT_READ_ONLY")) << sql;
   }
   for (const char* sql : {"", "-- nothing", "SELECT", "SELECT nosuch FROM t", "SELECT ?"}) {
     EXPECT_THAT(Select(sql), HasReason(absl::StatusCode::kInvalidArgument, "QUERY_INVALID")) << sql;

@@ -23,9 +23,8 @@ class Utf8Checker {
   // Where the first character that is wrong begins, in the whole text.
   std::optional<uint64_t> Check(std::string_view piece) {
     const void* zero = std::memchr(piece.data(), 0, piece.size());
-    const size_t end = zero == nullptr
-                           ? piece.size()
-                           : static_cast<size_t>(static_cast<const char*>(zero) - piece.data());
+    const size_t end =
+        zero == nullptr ? piece.size() : static_cast<size_t>(static_cast<const char*>(zero) - piece.data());
     if (std::optional<uint64_t> bad = CheckBytes(piece.substr(0, end)); bad.has_value()) {
       return bad;
     }
@@ -37,9 +36,7 @@ class Utf8Checker {
   }
 
   // Where the character begins that the text ends within.
-  std::optional<uint64_t> Finish() const {
-    return following_ > 0 ? std::optional(character_) : std::nullopt;
-  }
+  std::optional<uint64_t> Finish() const { return following_ > 0 ? std::optional(character_) : std::nullopt; }
 
  private:
   std::optional<uint64_t> CheckBytes(std::string_view piece) {
@@ -118,8 +115,7 @@ absl::Status EncodingError(const ByteSource& source, uint64_t offset) {
   bool after_return = false;
   for (uint64_t position = 0; position < offset;) {
     const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), offset - position));
-    ASSIGN_OR_RETURN(const size_t count,
-                     source.ReadAt(position, absl::MakeSpan(buffer).first(wanted)));
+    ASSIGN_OR_RETURN(const size_t count, source.ReadAt(position, absl::MakeSpan(buffer).first(wanted)));
     if (count == 0) {
       break;
     }
@@ -137,10 +133,10 @@ absl::Status EncodingError(const ByteSource& source, uint64_t offset) {
   char bad = 0;
   ASSIGN_OR_RETURN(const size_t count, source.ReadAt(offset, absl::MakeSpan(&bad, 1)));
   const std::string byte = absl::StrCat(offset - line_start + 1);
-  const std::string problem =
-      count == 0 ? "the file ends early"
-                 : absl::StrFormat("byte %s of the line (0x%02X) begins no UTF-8 character", byte,
-                                   static_cast<unsigned int>(static_cast<unsigned char>(bad)));
+  const std::string problem = count == 0
+                                  ? "the file ends early"
+                                  : absl::StrFormat("byte %s of the line (0x%02X) begins no UTF-8 character", byte,
+                                                    static_cast<unsigned int>(static_cast<unsigned char>(bad)));
   return MakeError(absl::StatusCode::kInvalidArgument,
                    absl::StrCat("line ", line, ": ", problem, "; save the file as UTF-8"),
                    {.domain = "bulkhead.tool",
@@ -157,9 +153,8 @@ absl::Status LineError(std::string_view reason, int64_t line, std::string_view p
                     .metadata = {{"line", absl::StrCat(line)}, {"problem", std::string(problem)}}});
 }
 
-absl::Status ReadText(
-    const ByteSource& source,
-    absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume) {
+absl::Status ReadText(const ByteSource& source,
+                      absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume) {
   std::vector<char> buffer(kPieceBytes);
   Utf8Checker checker;
   uint64_t offset = 0;

@@ -29,9 +29,8 @@ absl::Status LineError(std::string_view reason, int64_t line, std::string_view p
 // each piece and how many bytes of the file are read with it; an error it returns ends the reading.
 // The first piece that is not UTF-8, or has a zero byte, is an error that names line and byte:
 // INVALID_ARGUMENT `TABLE_ENCODING_INVALID`.
-absl::Status ReadText(
-    const ByteSource& source,
-    absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume);
+absl::Status ReadText(const ByteSource& source,
+                      absl::FunctionRef<absl::Status(std::string_view piece, uint64_t read)> consume);
 
 }  // namespace bulkhead::tool
 

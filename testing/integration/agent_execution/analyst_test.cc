@@ -68,14 +68,11 @@ struct Analysed {
 
 class AnalystTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(platform_, Harness::Builder().WithUsers({"ada"}).Build());
-  }
+  void SetUp() override { ASSERT_OK_AND_ASSIGN(platform_, Harness::Builder().WithUsers({"ada"}).Build()); }
 
   User& ada() { return platform_->As("ada"); }
 
-  absl::StatusOr<Analysed> Analyse(std::string_view file, std::string_view content,
-                                   std::string_view question = "") {
+  absl::StatusOr<Analysed> Analyse(std::string_view file, std::string_view content, std::string_view question = "") {
     RETURN_IF_ERROR(ada().UploadFile(file, content).status());
     json input = {{"file", file}};
     if (!question.empty()) {
@@ -88,8 +85,7 @@ class AnalystTest : public ::testing::Test {
       return absl::InternalError(analysed.run.error().message());
     }
     analysed.data = ToJson(analysed.run.answer().data());
-    ASSIGN_OR_RETURN(analysed.report,
-                     ada().ReadFile(analysed.data.at("report").get<std::string>()));
+    ASSIGN_OR_RETURN(analysed.report, ada().ReadFile(analysed.data.at("report").get<std::string>()));
     return analysed;
   }
 
@@ -130,9 +126,8 @@ TEST_F(AnalystTest, WhatIsPlantedIsFound) {
     }
     // Grows by one a year.
     const double discount = 2 + i / 365.0 + 0.2 * noise.Next();
-    absl::StrAppend(&csv, 1000 + i, ",", absl::FormatCivilTime(first + i), ",",
-                    regions[static_cast<size_t>(i % 3)], ",", weight, ",", price, ",",
-                    i % 4 == 0 ? "" : absl::StrCat(discount), ",", i, " in words\n");
+    absl::StrAppend(&csv, 1000 + i, ",", absl::FormatCivilTime(first + i), ",", regions[static_cast<size_t>(i % 3)],
+                    ",", weight, ",", price, ",", i % 4 == 0 ? "" : absl::StrCat(discount), ",", i, " in words\n");
   }
 
   ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("shop/orders.csv", csv));
@@ -146,29 +141,23 @@ TEST_F(AnalystTest, WhatIsPlantedIsFound) {
                         "are left out: r = 0."));
   EXPECT_THAT(FindingsOf(analysed, "trend"),
               AllOf(HasSubstr("The mean of discount rises from"), HasSubstr("in 2021-01 to")));
-  EXPECT_THAT(FindingsOf(analysed, "missing"),
-              HasSubstr("discount is missing in 25.0% of the rows (250)."));
+  EXPECT_THAT(FindingsOf(analysed, "missing"), HasSubstr("discount is missing in 25.0% of the rows (250)."));
   // A number that only numbers the rows is no measure.
   EXPECT_THAT(Section(analysed.report, "Relations"), Not(HasSubstr("| order |")));
   EXPECT_THAT(analysed.report, HasSubstr("| order | integer | identifier |"));
   // The report first, then its charts; each is there and embedded.
   ASSERT_GE(analysed.run.answer().artifacts_size(), 3);
-  const std::string folder = absl::StrCat(
-      "reports/", std::string_view(analysed.run.name()).substr(analysed.run.name().rfind('/') + 1),
-      "/");
-  EXPECT_EQ(analysed.run.answer().artifacts(0),
-            absl::StrCat(ada().name(), "/files/", folder, "report.md"));
+  const std::string folder =
+      absl::StrCat("reports/", std::string_view(analysed.run.name()).substr(analysed.run.name().rfind('/') + 1), "/");
+  EXPECT_EQ(analysed.run.answer().artifacts(0), absl::StrCat(ada().name(), "/files/", folder, "report.md"));
   for (int i = 1; i < analysed.run.answer().artifacts_size(); ++i) {
     const std::string& artifact = analysed.run.answer().artifacts(i);
-    ASSERT_OK_AND_ASSIGN(const std::string svg,
-                         ada().ReadFile(artifact.substr(artifact.find("/files/") + 7)));
+    ASSERT_OK_AND_ASSIGN(const std::string svg, ada().ReadFile(artifact.substr(artifact.find("/files/") + 7)));
     EXPECT_THAT(svg, HasSubstr("<svg"));
-    EXPECT_THAT(analysed.report,
-                HasSubstr(absl::StrCat("](", artifact.substr(artifact.rfind('/') + 1), ")")));
+    EXPECT_THAT(analysed.report, HasSubstr(absl::StrCat("](", artifact.substr(artifact.rfind('/') + 1), ")")));
   }
   // It says what it does.
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> events,
-                       ada().EventTypesOf(analysed.run.name()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> events, ada().EventTypesOf(analysed.run.name()));
   const auto thoughts = std::count(events.begin(), events.end(), "agent_thinking");
   EXPECT_THAT(thoughts, AllOf(::testing::Ge(3), ::testing::Le(8)));
 }
@@ -228,17 +217,15 @@ void AddForms(double value, std::set<std::string>& forms) {
 
 TEST_F(AnalystTest, EveryNumberOfTheDemoReportIsWhatItsSqlGives) {
   Covers({"AE-3", "TD-5"});
-  ASSERT_OK_AND_ASSIGN(
-      const Analysed analysed,
-      Analyse(demo::kDataSetName, demo::DataSet(), "How do repair costs depend on wildlife size?"));
+  ASSERT_OK_AND_ASSIGN(const Analysed analysed,
+                       Analyse(demo::kDataSetName, demo::DataSet(), "How do repair costs depend on wildlife size?"));
 
   int checked = 0;
   for (const Evidence& evidence : EvidenceOf(analysed.report)) {
     std::set<std::string> forms;
     for (const std::string& sql : evidence.statements) {
       SCOPED_TRACE(sql);
-      ASSERT_OK_AND_ASSIGN(const json answer,
-                           ada().InvokeTool("table.query", {{"sql", sql}, {"max_rows", 1000}}));
+      ASSERT_OK_AND_ASSIGN(const json answer, ada().InvokeTool("table.query", {{"sql", sql}, {"max_rows", 1000}}));
       for (const json& row : answer.at("rows")) {
         for (const json& value : row) {
           if (value.is_number()) {
@@ -254,18 +241,16 @@ TEST_F(AnalystTest, EveryNumberOfTheDemoReportIsWhatItsSqlGives) {
         // them.
         const std::string number = row[i].substr(0, row[i].find(' '));
         const bool is_number =
-            !number.empty() &&
-            (absl::ascii_isdigit(number[0]) ||
-             (number.size() > 1 && number[0] == '-' && absl::ascii_isdigit(number[1])));
+            !number.empty() && (absl::ascii_isdigit(number[0]) ||
+                                (number.size() > 1 && number[0] == '-' && absl::ascii_isdigit(number[1])));
         const std::string& header = evidence.header[i];
-        if (!is_number || number.find('-', 1) != std::string::npos || header == "ratio" ||
-            header == "distance" || header == "expected from" || header == "to" ||
-            header.find_first_not_of(' ') == std::string::npos ||
+        if (!is_number || number.find('-', 1) != std::string::npos || header == "ratio" || header == "distance" ||
+            header == "expected from" || header == "to" || header.find_first_not_of(' ') == std::string::npos ||
             (absl::EndsWith(number, "%") && !forms.contains(number))) {
           continue;
         }
-        EXPECT_TRUE(forms.contains(number)) << row[i] << " in | " << absl::StrJoin(row, " | ")
-                                            << " under | " << absl::StrJoin(evidence.header, " | ");
+        EXPECT_TRUE(forms.contains(number))
+            << row[i] << " in | " << absl::StrJoin(row, " | ") << " under | " << absl::StrJoin(evidence.header, " | ");
         ++checked;
       }
     }
@@ -280,32 +265,28 @@ TEST_F(AnalystTest, AQuestionIsAnsweredFirst) {
   Covers({"AE-3"});
   std::string csv = "Sales Region,unit_price,Sold on\n";
   for (int i = 0; i < 60; ++i) {
-    absl::StrAppend(&csv, i % 2 == 0 ? "North" : "South", ",", i % 2 == 0 ? 10 + i % 5 : 30 + i % 5,
-                    ",", absl::FormatCivilTime(absl::CivilDay(2022, 1, 1) + i), "\n");
+    absl::StrAppend(&csv, i % 2 == 0 ? "North" : "South", ",", i % 2 == 0 ? 10 + i % 5 : 30 + i % 5, ",",
+                    absl::FormatCivilTime(absl::CivilDay(2022, 1, 1) + i), "\n");
   }
 
   ASSERT_OK_AND_ASSIGN(const Analysed analysed,
                        Analyse("sales.csv", csv, "What is the highest average price by region?"));
 
-  EXPECT_EQ(analysed.data.at("question").at("columns"),
-            json::array({"unit_price", "Sales Region"}));
-  EXPECT_THAT(
-      analysed.run.answer().summary(),
-      StartsWith("The mean of unit_price is highest where Sales Region is “South”: 32 (n = 30)"));
+  EXPECT_EQ(analysed.data.at("question").at("columns"), json::array({"unit_price", "Sales Region"}));
+  EXPECT_THAT(analysed.run.answer().summary(),
+              StartsWith("The mean of unit_price is highest where Sales Region is “South”: 32 (n = 30)"));
   EXPECT_LT(analysed.report.find("## Your question"), analysed.report.find("## Findings"));
 
   ASSERT_OK_AND_ASSIGN(const Analysed unknown, Analyse("sales.csv", csv, "Who will win the cup?"));
   EXPECT_THAT(unknown.data.at("question").at("columns"), SizeIs(0));
-  EXPECT_THAT(Section(unknown.report, "Your question"),
-              HasSubstr("found none of the table's columns in it"));
+  EXPECT_THAT(Section(unknown.report, "Your question"), HasSubstr("found none of the table's columns in it"));
 }
 
 TEST_F(AnalystTest, AFileWithOnlyAHeaderGivesAShortReport) {
   Covers({"AE-2"});
   ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("empty.csv", "a,b,c\n", "average a by b"));
   EXPECT_EQ(analysed.run.answer().summary(), "The file has 3 columns and no rows.");
-  EXPECT_THAT(analysed.report,
-              AllOf(HasSubstr("0 rows and 3 columns"), HasSubstr("there is nothing to find")));
+  EXPECT_THAT(analysed.report, AllOf(HasSubstr("0 rows and 3 columns"), HasSubstr("there is nothing to find")));
   EXPECT_EQ(analysed.run.answer().artifacts_size(), 1);
 }
 
@@ -315,20 +296,17 @@ TEST_F(AnalystTest, FiveHundredColumnsAreBoundedAndTheReportSaysSo) {
   for (int row = -1; row < 40; ++row) {
     for (int column = 0; column < 500; ++column) {
       absl::StrAppend(&csv, column == 0 ? "" : ",",
-                      row < 0 ? absl::StrCat("c", column)
-                              : absl::StrCat((row * 7919 + column * 104729) % 1009, ".5"));
+                      row < 0 ? absl::StrCat("c", column) : absl::StrCat((row * 7919 + column * 104729) % 1009, ".5"));
     }
     csv += '\n';
   }
 
   ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("wide.csv", csv, "c400 versus c450"));
 
-  EXPECT_THAT(analysed.report,
-              AllOf(HasSubstr("are not profiled, to keep the work bounded"),
-                    HasSubstr("| c400 | real | measure |"), Not(HasSubstr("| c300 | real |"))));
+  EXPECT_THAT(analysed.report, AllOf(HasSubstr("are not profiled, to keep the work bounded"),
+                                     HasSubstr("| c400 | real | measure |"), Not(HasSubstr("| c300 | real |"))));
   EXPECT_EQ(analysed.data.at("question").at("columns"), json::array({"c400", "c450"}));
-  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> events,
-                       ada().EventTypesOf(analysed.run.name()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> events, ada().EventTypesOf(analysed.run.name()));
   EXPECT_LT(std::count(events.begin(), events.end(), "tool_executing"), 150);
 }
 
@@ -336,8 +314,8 @@ TEST_F(AnalystTest, HostileDataStaysData) {
   Covers({"AE-5"});
   std::string csv = "\"a|b`<script>\",\"```\n# x\",\"drop\"\"; --\",rowid\n";
   for (int i = 0; i < 80; ++i) {
-    absl::StrAppend(&csv, "\"</details>|", i % 4, " [x](http://evil.example)\",\"```sql\n", i % 5,
-                    "\",", i % 7, ",", i * i % 31, "\n");
+    absl::StrAppend(&csv, "\"</details>|", i % 4, " [x](http://evil.example)\",\"```sql\n", i % 5, "\",", i % 7, ",",
+                    i * i % 31, "\n");
   }
 
   ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("hostile.csv", csv, "drop by rowid <b>"));
@@ -350,8 +328,8 @@ TEST_F(AnalystTest, HostileDataStaysData) {
     } else if (line == fence) {
       fence.clear();
     } else if (fence.empty()) {
-      EXPECT_THAT(line, AllOf(Not(HasSubstr("<script>")), Not(HasSubstr("</details>|")),
-                              Not(HasSubstr("[x](")), Not(HasSubstr("<b>"))));
+      EXPECT_THAT(line, AllOf(Not(HasSubstr("<script>")), Not(HasSubstr("</details>|")), Not(HasSubstr("[x](")),
+                              Not(HasSubstr("<b>"))));
     }
   }
   EXPECT_EQ(fence, "");
@@ -360,10 +338,8 @@ TEST_F(AnalystTest, HostileDataStaysData) {
 TEST_F(AnalystTest, AToolsErrorIsTheRunsError) {
   Covers({"AE-5"});
   ASSERT_OK(ada().UploadFile("ragged.csv", "a,b\n1,2\n3\n"));
-  ASSERT_OK_AND_ASSIGN(const std::string ragged,
-                       ada().StartRun("analyst", {{"file", "ragged.csv"}}));
-  ASSERT_OK_AND_ASSIGN(const std::string absent,
-                       ada().StartRun("analyst", {{"file", "absent.csv"}}));
+  ASSERT_OK_AND_ASSIGN(const std::string ragged, ada().StartRun("analyst", {{"file", "ragged.csv"}}));
+  ASSERT_OK_AND_ASSIGN(const std::string absent, ada().StartRun("analyst", {{"file", "absent.csv"}}));
 
   ASSERT_OK_AND_ASSIGN(const agent::v1::Run ragged_run, ada().WaitForRun(ragged));
   ASSERT_OK_AND_ASSIGN(const agent::v1::Run absent_run, ada().WaitForRun(absent));

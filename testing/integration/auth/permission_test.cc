@@ -43,25 +43,20 @@ absl::Status Restrict(Harness& platform, User& user, std::vector<std::string> pe
   auth::v1::CreateRoleRequest create;
   create.mutable_role()->set_name(absl::StrCat("roles/only-", user.login()));
   create.mutable_role()->mutable_permissions()->Assign(permissions.begin(), permissions.end());
-  RETURN_IF_ERROR(
-      Call<RoleService>(platform.AsAdmin(), &RoleService::Stub::CreateRole, create).status());
+  RETURN_IF_ERROR(Call<RoleService>(platform.AsAdmin(), &RoleService::Stub::CreateRole, create).status());
   auth::v1::UpdateUserRequest update;
   update.mutable_user()->set_name(user.name());
   update.mutable_user()->add_roles(create.role().name());
   update.mutable_update_mask()->add_paths("roles");
-  RETURN_IF_ERROR(
-      Call<UserService>(platform.AsAdmin(), &UserService::Stub::UpdateUser, update).status());
+  RETURN_IF_ERROR(Call<UserService>(platform.AsAdmin(), &UserService::Stub::UpdateUser, update).status());
   return user.SignIn();
 }
 
 TEST(PermissionTest, AnotherUsersRunIsNotFoundByAnyMethod) {
   Covers({"AU-5", "WS-8", "RF-3"});
   auto tool = std::make_shared<HoldingTool>("hold");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
   const std::shared_ptr<Hold> hold = tool->HoldCall();
@@ -92,9 +87,8 @@ TEST(PermissionTest, AnotherUsersRunIsNotFoundByAnyMethod) {
 TEST(PermissionTest, UserWithoutPermissionIsRefusedAndNothingHappensDownstream) {
   Covers({"AU-5", "TD-7"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& bob = platform->As("bob");
   ASSERT_OK(Restrict(*platform, bob, {"run:own:read", "event:own:read", "tool:own:read"}));
 
@@ -114,19 +108,15 @@ TEST(PermissionTest, RunMayNotCallWhatItsUserMayNotCall) {
   Covers({"AU-4", "AU-5", "AE-5"});
   auto open = std::make_shared<CountingTool>("open");
   auto closed = std::make_shared<CountingTool>("closed");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"bob"})
-                                          .WithTool(open)
-                                          .WithTool(closed)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"bob"}).WithTool(open).WithTool(closed).WithAgent(ToolChainAgent()).Build());
   User& bob = platform->As("bob");
-  ASSERT_OK(Restrict(*platform, bob,
-                     {"run:own:read", "run:own:create", "event:own:read", "tool:own:read",
-                      "agent:own:read", "tool:open:invoke"}));
+  ASSERT_OK(Restrict(
+      *platform, bob,
+      {"run:own:read", "run:own:create", "event:own:read", "tool:own:read", "agent:own:read", "tool:open:invoke"}));
 
-  ASSERT_OK_AND_ASSIGN(const std::string run,
-                       bob.StartRun("chain", {{"tools", {"open", "closed"}}}));
+  ASSERT_OK_AND_ASSIGN(const std::string run, bob.StartRun("chain", {{"tools", {"open", "closed"}}}));
   ASSERT_OK_AND_ASSIGN(const agent::v1::Run ended, bob.WaitForRun(run));
   EXPECT_EQ(ended.state(), agent::v1::RUN_STATE_FAILED);
   EXPECT_EQ(open->runs(), 1);
@@ -136,11 +126,8 @@ TEST(PermissionTest, RunMayNotCallWhatItsUserMayNotCall) {
 TEST(PermissionTest, ContextOfTheUserReachesTheTool) {
   Covers({"AU-4", "TD-2"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"count"}}}));
@@ -188,11 +175,8 @@ TEST(PermissionTest, UserCannotDoWhatServicesDo) {
 TEST(PermissionTest, DisabledUserIsOutAtOnceWhereItMatters) {
   Covers({"AU-9", "AU-5"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& bob = platform->As("bob");
   auth::v1::UpdateUserRequest disable;
   disable.mutable_user()->set_name(bob.name());
@@ -219,8 +203,7 @@ TEST(PermissionTest, UsersSeeThemselvesOnlyAndAskWhatTheyMay) {
   EXPECT_THAT(Call<UserService>(bob, &UserService::Stub::GetUser, get),
               HasReason(absl::StatusCode::kNotFound, "USER_NOT_FOUND"));
   EXPECT_OK(Call<UserService>(platform->AsAdmin(), &UserService::Stub::GetUser, get));
-  EXPECT_THAT(Call<UserService>(bob, &UserService::Stub::ListUsers, {}),
-              HasReason("PERMISSION_MISSING"));
+  EXPECT_THAT(Call<UserService>(bob, &UserService::Stub::ListUsers, {}), HasReason("PERMISSION_MISSING"));
 
   auth::v1::CheckPermissionRequest check;
   check.set_permission("tool:table.load:invoke");

@@ -45,15 +45,13 @@ absl::Status SignInAs(Harness& platform, const std::string& login, const std::st
   auth::v1::SignInRequest request;
   request.set_login(login);
   request.set_password(password);
-  return CallWithToken<SessionService>(platform, "", &SessionService::Stub::SignIn, request)
-      .status();
+  return CallWithToken<SessionService>(platform, "", &SessionService::Stub::SignIn, request).status();
 }
 
 absl::StatusOr<auth::v1::Tokens> Refresh(Harness& platform, const std::string& refresh_token) {
   auth::v1::RefreshSessionRequest request;
   request.set_refresh_token(refresh_token);
-  return CallWithToken<SessionService>(platform, "", &SessionService::Stub::RefreshSession,
-                                       request);
+  return CallWithToken<SessionService>(platform, "", &SessionService::Stub::RefreshSession, request);
 }
 
 absl::Status Revoke(const User& user, const std::string& session) {
@@ -76,9 +74,8 @@ std::vector<std::string> Decisions(Harness& platform, std::string_view login) {
 TEST(SessionTest, RevokedSessionCanNeitherRefreshNorStartARun) {
   Covers({"AU-3", "AU-9"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   const std::string stolen_token(ada.token().Reveal());
   const std::string stolen_refresh_token = ada.refresh_token();
@@ -111,18 +108,15 @@ TEST(SessionTest, ReusedRefreshTokenEndsTheSessionForBothWhoHaveIt) {
   ASSERT_OK(ada.Refresh());
   EXPECT_NE(ada.refresh_token(), first);
 
-  EXPECT_THAT(Refresh(*platform, first),
-              HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
+  EXPECT_THAT(Refresh(*platform, first), HasReason(absl::StatusCode::kUnauthenticated, "REFRESH_TOKEN_REUSED"));
   EXPECT_THAT(ada.Refresh(), HasReason(absl::StatusCode::kUnauthenticated, "SESSION_REVOKED"));
   auth::v1::GetUserRequest me;
   me.set_name("users/me");
-  EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me),
-              HasReason("SESSION_REVOKED"));
+  EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me), HasReason("SESSION_REVOKED"));
   EXPECT_OK(platform->As("bob").Refresh());
-  EXPECT_THAT(
-      Decisions(*platform, "ada"),
-      ElementsAre("user.create", "session.sign_in", "session.refresh",
-                  "session.refresh REFRESH_TOKEN_REUSED", "session.refresh SESSION_REVOKED"));
+  EXPECT_THAT(Decisions(*platform, "ada"),
+              ElementsAre("user.create", "session.sign_in", "session.refresh", "session.refresh REFRESH_TOKEN_REUSED",
+                          "session.refresh SESSION_REVOKED"));
 }
 
 TEST(SessionTest, SessionsAreListedAndEndedByTheirUserOnly) {
@@ -146,10 +140,8 @@ TEST(SessionTest, SessionsAreListedAndEndedByTheirUserOnly) {
   ASSERT_THAT(next.sessions(), SizeIs(1));
   EXPECT_EQ(next.sessions(0).name(), older);
   // Her page token opens nothing of his.
-  EXPECT_THAT(Call<SessionService>(bob, &SessionService::Stub::ListSessions, one),
-              HasReason("PAGE_TOKEN_INVALID"));
-  EXPECT_THAT(Revoke(bob, ada.session()),
-              HasReason(absl::StatusCode::kNotFound, "SESSION_NOT_FOUND"));
+  EXPECT_THAT(Call<SessionService>(bob, &SessionService::Stub::ListSessions, one), HasReason("PAGE_TOKEN_INVALID"));
+  EXPECT_THAT(Revoke(bob, ada.session()), HasReason(absl::StatusCode::kNotFound, "SESSION_NOT_FOUND"));
   EXPECT_OK(ada.Refresh());
 
   auth::v1::RevokeAllSessionsRequest others;
@@ -237,8 +229,7 @@ TEST(SessionTest, SessionTellsProgramAndAddressItBeganFrom) {
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
   User& ada = platform->As("ada");
   // Through the gateway: a socket on this machine, seen by the gateway and sent on to auth.
-  ASSERT_OK(ada.Http("POST", "/v1/sessions:signIn",
-                     {{"login", ada.login()}, {"password", ada.password()}}));
+  ASSERT_OK(ada.Http("POST", "/v1/sessions:signIn", {{"login", ada.login()}, {"password", ada.password()}}));
   ASSERT_OK_AND_ASSIGN(const auth::v1::ListSessionsResponse sessions,
                        Call<SessionService>(ada, &SessionService::Stub::ListSessions, {}));
   ASSERT_THAT(sessions.sessions(), SizeIs(2));
@@ -270,9 +261,8 @@ TEST(SessionTest, NewPasswordEndsEveryOtherSession) {
 TEST(SessionTest, EveryDecisionIsOnRecordAndTheRecordHolds) {
   Covers({"AU-8", "AU-4"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"count"}}}));
   ASSERT_OK(ada.WaitForRun(run));
@@ -280,8 +270,7 @@ TEST(SessionTest, EveryDecisionIsOnRecordAndTheRecordHolds) {
 
   ASSERT_OK_AND_ASSIGN(const std::vector<auth::v1::AuditRecord> records, platform->AuditOf("ada"));
   ASSERT_THAT(Decisions(*platform, "ada"),
-              ElementsAre("user.create", "session.sign_in", "token.exchange",
-                          "session.sign_in CREDENTIALS_INVALID"));
+              ElementsAre("user.create", "session.sign_in", "token.exchange", "session.sign_in CREDENTIALS_INVALID"));
   EXPECT_EQ(records[2].resource(), run);
   EXPECT_EQ(records[2].user(), ada.name());
   EXPECT_EQ(records[2].actor(), "services/agent");
@@ -291,9 +280,8 @@ TEST(SessionTest, EveryDecisionIsOnRecordAndTheRecordHolds) {
   EXPECT_THAT(Call<AuditService>(ada, &AuditService::Stub::ListAuditRecords, {}),
               HasReason(absl::StatusCode::kPermissionDenied, "PERMISSION_MISSING"));
   ASSERT_OK(platform->Restart());
-  ASSERT_OK_AND_ASSIGN(
-      const auth::v1::VerifyAuditLogResponse verified,
-      Call<AuditService>(platform->AsAdmin(), &AuditService::Stub::VerifyAuditLog, {}));
+  ASSERT_OK_AND_ASSIGN(const auth::v1::VerifyAuditLogResponse verified,
+                       Call<AuditService>(platform->AsAdmin(), &AuditService::Stub::VerifyAuditLog, {}));
   EXPECT_TRUE(verified.intact()) << verified.problem();
   EXPECT_GE(verified.records(), records.size());
 }

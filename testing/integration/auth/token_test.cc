@@ -37,7 +37,6 @@
 namespace bulkhead::testing {
 namespace {
 
-
 using agent::v1::RunService;
 using auth::v1::TokenService;
 using auth::v1::UserService;
@@ -54,15 +53,10 @@ std::map<std::string, absl::Status> AskEveryService(Harness& platform, std::stri
   notifier::v1::ListEventsRequest events;
   events.set_stream("users/user-000001/runs/run-000001");
   return {
-      {"auth",
-       CallWithToken<UserService>(platform, token, &UserService::Stub::GetUser, user).status()},
-      {"tool",
-       CallWithToken<ToolService>(platform, token, &ToolService::Stub::ListTools, {}).status()},
-      {"agent",
-       CallWithToken<RunService>(platform, token, &RunService::Stub::ListRuns, {}).status()},
-      {"notifier",
-       CallWithToken<EventService>(platform, token, &EventService::Stub::ListEvents, events)
-           .status()},
+      {"auth", CallWithToken<UserService>(platform, token, &UserService::Stub::GetUser, user).status()},
+      {"tool", CallWithToken<ToolService>(platform, token, &ToolService::Stub::ListTools, {}).status()},
+      {"agent", CallWithToken<RunService>(platform, token, &RunService::Stub::ListRuns, {}).status()},
+      {"notifier", CallWithToken<EventService>(platform, token, &EventService::Stub::ListEvents, events).status()},
   };
 }
 
@@ -78,9 +72,7 @@ nlohmann::json DecodePart(std::string_view part) {
   return nlohmann::json::parse(json);
 }
 
-std::string EncodePart(const nlohmann::json& json) {
-  return absl::WebSafeBase64Escape(json.dump());
-}
+std::string EncodePart(const nlohmann::json& json) { return absl::WebSafeBase64Escape(json.dump()); }
 
 std::string KeyIdOf(const RawToken& token) {
   const std::vector<std::string> parts = absl::StrSplit(token.Reveal(), '.');
@@ -123,8 +115,7 @@ TEST(TokenTest, TokenOfAnotherKeyIsRefusedByEveryService) {
   ASSERT_OK_AND_ASSIGN(auto key, crypto::SigningKey::Generate(crypto::Algorithm::kEdDsa));
 
   ExpectAllRefuse(*platform, SignToken(claims, "key-forged", *key), "TOKEN_KEY_UNKNOWN");
-  ExpectAllRefuse(*platform, SignToken(claims, KeyIdOf(ada.token()), *key),
-                  "TOKEN_SIGNATURE_INVALID");
+  ExpectAllRefuse(*platform, SignToken(claims, KeyIdOf(ada.token()), *key), "TOKEN_SIGNATURE_INVALID");
 }
 
 TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
@@ -139,8 +130,7 @@ TEST(TokenTest, ChangedTokenIsRefusedByEveryService) {
                   "TOKEN_SIGNATURE_INVALID");
   nlohmann::json header = DecodePart(parts[0]);
   header["alg"] = "none";
-  const std::string unsigned_token =
-      absl::StrCat(EncodePart(header), ".", EncodePart(payload), ".");
+  const std::string unsigned_token = absl::StrCat(EncodePart(header), ".", EncodePart(payload), ".");
   ExpectAllRefuse(*platform, absl::StrCat(unsigned_token, parts[2]), "TOKEN_UNSIGNED");
   ExpectAllRefuse(*platform, unsigned_token, "TOKEN_UNSIGNED");
   ExpectAllRefuse(*platform, absl::StrCat(parts[0], ".", parts[1]), "TOKEN_MALFORMED");
@@ -170,16 +160,12 @@ TEST(TokenTest, RotationRefusesNoValidTokenAndARevokedKeyIsRefusedEverywhere) {
   ASSERT_OK(Call<TokenService>(admin, &TokenService::Stub::RevokeKey, revoke));
   auth::v1::GetUserRequest me;
   me.set_name("users/me");
-  EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me),
-              HasReason("TOKEN_KEY_REVOKED"));
+  EXPECT_THAT(Call<UserService>(ada, &UserService::Stub::GetUser, me), HasReason("TOKEN_KEY_REVOKED"));
   // The others are told; revocation_test has the rest. Later it is gone from their key sets as well, and the answer stays.
   platform->Advance(absl::Minutes(5));
   for (const char* service : {"tool", "agent", "notifier"}) {
     EXPECT_OK(WaitFor(
-        [&] {
-          return ReasonOf(AskEveryService(*platform, ada.token().Reveal())[service]) ==
-                 "TOKEN_KEY_REVOKED";
-        },
+        [&] { return ReasonOf(AskEveryService(*platform, ada.token().Reveal())[service]) == "TOKEN_KEY_REVOKED"; },
         absl::StrCat("the refusal of the revoked key by ", service)));
   }
   EXPECT_OK(bob.ListTools());

@@ -45,8 +45,7 @@ absl::StatusOr<Agent> GetAgent(User& user, const std::string& name) {
   return Call<AgentService>(user, &AgentService::Stub::GetAgent, request);
 }
 
-absl::StatusOr<Agent> CreateAgent(User& user, const Agent& agent,
-                                  const std::string& request_id = "") {
+absl::StatusOr<Agent> CreateAgent(User& user, const Agent& agent, const std::string& request_id = "") {
   agent::v1::CreateAgentRequest request;
   *request.mutable_agent() = agent;
   request.set_request_id(request_id);
@@ -97,9 +96,7 @@ Agent Plan(std::string name) {
 
 TEST(AgentRegistryTest, BuiltInAgentsAreThereForEverybodyAndChangedByNobody) {
   Covers({"RF-1"});
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada", "bob"}).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithAgent(ToolChainAgent()).Build());
   for (const char* login : {"ada", "bob"}) {
     User& user = platform->As(login);
     ASSERT_OK_AND_ASSIGN(std::vector<std::string> names, ListAgents(user));
@@ -109,13 +106,10 @@ TEST(AgentRegistryTest, BuiltInAgentsAreThereForEverybodyAndChangedByNobody) {
     EXPECT_THAT(analyst.input_schema().fields(), Contains(Key("properties")));
   }
   User& ada = platform->As("ada");
-  EXPECT_THAT(DeleteAgent(ada, "agents/analyst"),
-              HasReason(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN"));
+  EXPECT_THAT(DeleteAgent(ada, "agents/analyst"), HasReason(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN"));
   EXPECT_THAT(UpdateAgent(ada, Plan("agents/analyst")), HasReason("AGENT_BUILT_IN"));
-  EXPECT_THAT(CreateAgent(ada, Plan("agents/analyst")),
-              HasReason(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS"));
-  EXPECT_THAT(GetAgent(ada, "agents/nobody"),
-              HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
+  EXPECT_THAT(CreateAgent(ada, Plan("agents/analyst")), HasReason(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS"));
+  EXPECT_THAT(GetAgent(ada, "agents/nobody"), HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
 }
 
 TEST(AgentRegistryTest, DefinitionLivesThroughVersionsAndRestarts) {
@@ -171,8 +165,7 @@ TEST(AgentRegistryTest, DefinitionOfOneUserIsInvisibleToAnother) {
   User& bob = platform->As("bob");
   ASSERT_OK_AND_ASSIGN(Agent adas, CreateAgent(ada, Plan("agents/secret"), "request"));
 
-  EXPECT_THAT(GetAgent(bob, "agents/secret"),
-              HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
+  EXPECT_THAT(GetAgent(bob, "agents/secret"), HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
   EXPECT_THAT(ListAgents(bob), IsOkAndHolds(Not(Contains("agents/secret"))));
   EXPECT_THAT(UpdateAgent(bob, adas), HasReason("AGENT_NOT_FOUND"));
   EXPECT_THAT(DeleteAgent(bob, "agents/secret"), HasReason("AGENT_NOT_FOUND"));
@@ -197,8 +190,7 @@ class Counted final : public agent::Agent {
   explicit Counted(std::shared_ptr<std::atomic<int>> live) : live_(std::move(live)) { ++*live_; }
   ~Counted() override { --*live_; }
 
-  Awaitable<absl::StatusOr<agent::Answer>> Run(agent::RunContext& run,
-                                               const nlohmann::json&) override {
+  Awaitable<absl::StatusOr<agent::Answer>> Run(agent::RunContext& run, const nlohmann::json&) override {
     ++uses_;
     CO_RETURN_IF_ERROR((co_await run.CallTool("slow", nlohmann::json::object())).status());
     co_return agent::Answer{.summary = absl::StrCat(uses_)};
@@ -217,21 +209,20 @@ TEST(AgentRegistryTest, EachRunHasAnInstanceOfItsOwnWhichIsReaped) {
   for (int i = 1; i <= 4; ++i) {
     holds.push_back(tool->HoldCall(i));
   }
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder()
-                           .WithUsers({"ada", "bob"})
-                           .WithTool(tool)
-                           .WithAgent({.spec = {.name = "counted", .version = "1"},
-                                       .make = [live] { return std::make_unique<Counted>(live); }})
-                           .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada", "bob"})
+                                          .WithTool(tool)
+                                          .WithAgent({.spec = {.name = "counted", .version = "1"},
+                                                      .make = [live] { return std::make_unique<Counted>(live); }})
+                                          .Build());
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
   ASSERT_OK_AND_ASSIGN(std::string finished, ada.StartRun("counted", nlohmann::json::object()));
   ASSERT_OK(holds[0]->Wait());
   ASSERT_OK_AND_ASSIGN(std::string cancelled, bob.StartRun("counted", nlohmann::json::object()));
   ASSERT_OK(holds[1]->Wait());
-  ASSERT_OK_AND_ASSIGN(std::string timed_out, bob.StartRun("counted", nlohmann::json::object(),
-                                                           {.timeout = absl::Minutes(1)}));
+  ASSERT_OK_AND_ASSIGN(std::string timed_out,
+                       bob.StartRun("counted", nlohmann::json::object(), {.timeout = absl::Minutes(1)}));
   ASSERT_OK(holds[2]->Wait());
   EXPECT_EQ(*live, 3);
 
@@ -258,23 +249,18 @@ TEST(AgentRegistryTest, RegistryAnswersWhileEverythingElseStandsStill) {
   Covers({"RF-6"});
   auto tool = std::make_shared<HoldingTool>("slow");
   auto hold = tool->HoldCall();
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   // A run hangs in a tool, the next one's creation hangs in auth, and events hang on their way to
   // the log.
   auto publish = platform->faults().HoldCall("bulkhead.notifier.v1.EventService/PublishEvents");
-  ASSERT_OK_AND_ASSIGN(std::string first,
-                       ada.StartRun("chain", {{"tools", nlohmann::json::array({"slow"})}}));
+  ASSERT_OK_AND_ASSIGN(std::string first, ada.StartRun("chain", {{"tools", nlohmann::json::array({"slow"})}}));
   ASSERT_OK(hold->Wait());
   auto exchange = platform->faults().HoldCall("bulkhead.auth.v1.TokenService/ExchangeToken");
   absl::StatusOr<std::string> second = absl::UnknownError("not yet");
-  std::thread starting([&] {
-    second = platform->As("bob").StartRun("chain", {{"tools", nlohmann::json::array({"slow"})}});
-  });
+  std::thread starting(
+      [&] { second = platform->As("bob").StartRun("chain", {{"tools", nlohmann::json::array({"slow"})}}); });
   ASSERT_OK(exchange->Wait());
   ASSERT_OK(publish->Wait());
 

@@ -42,23 +42,19 @@ using tool::v1::FileService;
 
 // Calls the tool "count" with its input, and answers with the tool's output.
 agent::AgentFactory CallingAgent() {
-  return ScriptedAgent("caller",
-                       [](agent::RunContext& run,
-                          const nlohmann::json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
-                         CO_ASSIGN_OR_RETURN(nlohmann::json output,
-                                             co_await run.CallTool("count", input));
-                         co_return agent::Answer{.summary = output["echo"].dump()};
-                       });
+  return ScriptedAgent(
+      "caller", [](agent::RunContext& run, const nlohmann::json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+        CO_ASSIGN_OR_RETURN(nlohmann::json output, co_await run.CallTool("count", input));
+        co_return agent::Answer{.summary = output["echo"].dump()};
+      });
 }
 
 TEST(ContextTest, NamesThatAreNoIdentityAreRefusedByEveryService) {
   Covers({"RF-3"});
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
   User& ada = platform->As("ada");
-  const auto refused =
-      AnyOf(StatusIs(absl::StatusCode::kInvalidArgument), StatusIs(absl::StatusCode::kNotFound));
-  for (const char* user :
-       {"", "default", "none", "null", "undefined", "test", "0", "../ada", "*"}) {
+  const auto refused = AnyOf(StatusIs(absl::StatusCode::kInvalidArgument), StatusIs(absl::StatusCode::kNotFound));
+  for (const char* user : {"", "default", "none", "null", "undefined", "test", "0", "../ada", "*"}) {
     const std::string owner = absl::StrCat("users/", user);
     EXPECT_THAT(ada.GetRun(absl::StrCat(owner, "/runs/run-000001")), refused) << owner;
     EXPECT_THAT(ada.EventsOf(absl::StrCat(owner, "/runs/run-000001")), refused) << owner;
@@ -88,23 +84,16 @@ TEST(ContextTest, RequestThatNamesAPlaceholderIsRefusedBeforeItsHandler) {
   };
   EXPECT_OK(list_with("x-request-id", "req-of-ada"));
   for (const char* key : {"x-request-id", "x-parent-request-id", "x-thread"}) {
-    EXPECT_THAT(list_with(key, "default"),
-                HasReason(absl::StatusCode::kInvalidArgument, "ID_PLACEHOLDER"))
-        << key;
-    EXPECT_THAT(list_with(key, "Not an id!"),
-                HasReason(absl::StatusCode::kInvalidArgument, "ID_MALFORMED"))
-        << key;
+    EXPECT_THAT(list_with(key, "default"), HasReason(absl::StatusCode::kInvalidArgument, "ID_PLACEHOLDER")) << key;
+    EXPECT_THAT(list_with(key, "Not an id!"), HasReason(absl::StatusCode::kInvalidArgument, "ID_MALFORMED")) << key;
   }
 }
 
 TEST(ContextTest, SameRequestIdOfTwoUsersMakesTwoRuns) {
   Covers({"RF-2", "RF-3"});
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(CallingAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(CallingAgent()).Build());
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
   const StartRunOptions options{.request_id = "request-1"};
@@ -122,14 +111,12 @@ TEST(ContextTest, InterleavedUsersGetWhatEachGetsAlone) {
   const std::vector<std::string> logins = {"ada", "bob", "cyd", "dan"};
   constexpr int kRunsEach = 3;
   auto tool = std::make_shared<CountingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers(logins).WithTool(tool).WithAgent(CallingAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers(logins).WithTool(tool).WithAgent(CallingAgent()).Build());
   std::map<std::string, std::vector<std::string>> runs;
   for (int i = 0; i < kRunsEach; ++i) {
     for (const std::string& login : logins) {
-      ASSERT_OK_AND_ASSIGN(std::string run,
-                           platform->As(login).StartRun("caller", {{"number", i}, {"who", login}}));
+      ASSERT_OK_AND_ASSIGN(std::string run, platform->As(login).StartRun("caller", {{"number", i}, {"who", login}}));
       runs[login].push_back(std::move(run));
     }
   }
@@ -139,8 +126,8 @@ TEST(ContextTest, InterleavedUsersGetWhatEachGetsAlone) {
       ASSERT_OK_AND_ASSIGN(const agent::v1::Run ended, user.WaitForRun(runs[login][i]));
       EXPECT_EQ(ended.answer().summary(), nlohmann::json({{"number", i}, {"who", login}}).dump());
       EXPECT_THAT(user.EventTypesOf(runs[login][i]),
-                  IsOkAndHolds(ElementsAre("run_queued", "agent_started", "tool_executing",
-                                           "tool_completed", "agent_completed")));
+                  IsOkAndHolds(ElementsAre("run_queued", "agent_started", "tool_executing", "tool_completed",
+                                           "agent_completed")));
     }
     EXPECT_THAT(user.ListRuns(), IsOkAndHolds(SizeIs(kRunsEach)));
   }
@@ -174,9 +161,8 @@ TEST(ContextTest, FilesOfTheSamePathAreEachUsersOwn) {
 TEST(ContextTest, EndedRunsLeaveNothingBehind) {
   Covers({"RF-5", "AE-4"});
   auto tool = std::make_shared<HoldingTool>("count");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(CallingAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(CallingAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(const std::string finished, ada.StartRun("caller", {{"n", 1}}));
   ASSERT_OK(ada.WaitForRun(finished));

@@ -55,8 +55,7 @@ constexpr char kAnyObject[] = R"({"type": "object"})";
 // A call that runs beside the test, and is over when the test ends.
 class Background {
  public:
-  Background(User& user, std::string tool, std::string request_id = "")
-      : pool_(BlockingPool::Create(1)) {
+  Background(User& user, std::string tool, std::string request_id = "") : pool_(BlockingPool::Create(1)) {
     pool_->Post([this, &user, tool = std::move(tool), request_id = std::move(request_id)] {
       result_ = user.InvokeTool(tool, json::object(), request_id);
       ended_.Notify();
@@ -77,24 +76,22 @@ class Background {
 
 TEST(ToolCallTest, EveryViolationOfTheInputIsReportedAndTheToolDoesNotRun) {
   Covers({"TD-6"});
-  auto tool = std::make_shared<CountingTool>(tool::ToolSpec{
-      .name = "strict",
-      .description = "Wants much.",
-      .input_schema =
-          R"({"type": "object", "required": ["file"], "additionalProperties": false, "properties": {
+  auto tool = std::make_shared<CountingTool>(
+      tool::ToolSpec{.name = "strict",
+                     .description = "Wants much.",
+                     .input_schema =
+                         R"({"type": "object", "required": ["file"], "additionalProperties": false, "properties": {
         "file": {"type": "string"}, "limit": {"type": "integer", "minimum": 1}, "tags": {"items": {"type": "string"}}}})",
-      .output_schema = kAnyObject});
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+                     .output_schema = kAnyObject});
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
 
-  const absl::StatusOr<json> refused =
-      ada.InvokeTool("strict", {{"limit", 0}, {"tags", {"a", 1, true}}});
+  const absl::StatusOr<json> refused = ada.InvokeTool("strict", {{"limit", 0}, {"tags", {"a", 1, true}}});
   ASSERT_THAT(refused, HasReason(absl::StatusCode::kInvalidArgument, "TOOL_INPUT_INVALID"));
   const std::map<std::string, std::string> violations = ErrorInfoOf(refused.status())->metadata;
-  EXPECT_THAT(violations, AllOf(Contains(Key("/")), Contains(Key("/limit")),
-                                Contains(Key("/tags/1")), Contains(Key("/tags/2"))));
+  EXPECT_THAT(violations,
+              AllOf(Contains(Key("/")), Contains(Key("/limit")), Contains(Key("/tags/1")), Contains(Key("/tags/2"))));
   EXPECT_EQ(violations.size(), 4u);
 
   // In a run as well: no tool_executing before all checks have passed, and the run says why it
@@ -111,20 +108,17 @@ TEST(ToolCallTest, PermissionForOneToolIsNoneForAnother) {
   Covers({"TD-7", "AU-5"});
   auto open = std::make_shared<CountingTool>("open");
   auto closed = std::make_shared<CountingTool>("closed");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform, Harness::Builder().WithUsers({"bob"}).WithTool(open).WithTool(closed).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"bob"}).WithTool(open).WithTool(closed).Build());
   User& bob = platform->As("bob");
   auth::v1::CreateRoleRequest create;
   create.mutable_role()->set_name("roles/one-tool");
   create.mutable_role()->add_permissions("tool:open:invoke");
-  ASSERT_OK(Call<auth::v1::RoleService>(platform->AsAdmin(),
-                                        &auth::v1::RoleService::Stub::CreateRole, create));
+  ASSERT_OK(Call<auth::v1::RoleService>(platform->AsAdmin(), &auth::v1::RoleService::Stub::CreateRole, create));
   auth::v1::UpdateUserRequest update;
   update.mutable_user()->set_name(bob.name());
   update.mutable_user()->add_roles("roles/one-tool");
   update.mutable_update_mask()->add_paths("roles");
-  ASSERT_OK(Call<auth::v1::UserService>(platform->AsAdmin(),
-                                        &auth::v1::UserService::Stub::UpdateUser, update));
+  ASSERT_OK(Call<auth::v1::UserService>(platform->AsAdmin(), &auth::v1::UserService::Stub::UpdateUser, update));
   ASSERT_OK(bob.SignIn());
 
   EXPECT_OK(bob.InvokeTool("open", json::object()));
@@ -145,16 +139,12 @@ TEST(ToolCallTest, ContextOfTheRunReachesTheTool) {
                                                             .input_schema = kAnyObject,
                                                             .output_schema = kAnyObject,
                                                             .timeout = absl::Seconds(42)});
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada", "bob"})
-                                          .WithTool(tool)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   std::vector<std::string> runs;
   for (const char* login : {"ada", "bob"}) {
     User& user = platform->As(login);
-    ASSERT_OK_AND_ASSIGN(const std::string run,
-                         user.StartRun("chain", {{"tools", {"look", "look"}}}));
+    ASSERT_OK_AND_ASSIGN(const std::string run, user.StartRun("chain", {{"tools", {"look", "look"}}}));
     ASSERT_OK_AND_ASSIGN(const agent::v1::Run ended, user.WaitForRun(run));
     EXPECT_EQ(ended.state(), RUN_STATE_SUCCEEDED);
     runs.push_back(run);
@@ -167,22 +157,18 @@ TEST(ToolCallTest, ContextOfTheRunReachesTheTool) {
     EXPECT_FALSE(calls[i].request_id.empty());
     EXPECT_EQ(calls[i].deadline, platform->Now() + absl::Seconds(42));
   }
-  EXPECT_NE(calls[0].request_id, calls[1].request_id)
-      << "each step has an idempotency key of its own";
+  EXPECT_NE(calls[0].request_id, calls[1].request_id) << "each step has an idempotency key of its own";
 }
 
 TEST(ToolCallTest, RepeatedRequestReturnsTheFirstResultAlsoAfterARestart) {
   Covers({"TD-2", "TD-4", "AE-6"});
   auto tool = std::make_shared<CountingTool>("count", tool::RepeatPolicy::kIdempotent);
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).Build());
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation first,
-                       platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).WithTool(tool).Build());
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation first, platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_FALSE(first.repeated_result());
 
   ASSERT_OK(platform->Restart());
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation second,
-                       platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation second, platform->As("ada").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_TRUE(second.repeated_result());
   EXPECT_EQ(second.name(), first.name());
   EXPECT_THAT(second.output(), EqualsProto(first.output()));
@@ -190,8 +176,7 @@ TEST(ToolCallTest, RepeatedRequestReturnsTheFirstResultAlsoAfterARestart) {
   EXPECT_THAT(platform->As("ada").Invoke("count", {{"x", 2}}, "key-1"),
               HasReason(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
   // Keys are a user's own.
-  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation others,
-                       platform->As("bob").Invoke("count", {{"x", 1}}, "key-1"));
+  ASSERT_OK_AND_ASSIGN(const tool::v1::Invocation others, platform->As("bob").Invoke("count", {{"x", 1}}, "key-1"));
   EXPECT_FALSE(others.repeated_result());
 }
 
@@ -207,8 +192,7 @@ TEST(ToolCallTest, SecondCallUnderTheSameKeyIsTurnedAwayWhileTheFirstRuns) {
               HasReason(absl::StatusCode::kAborted, "TOOL_CALL_IN_PROGRESS"));
   hold->Resume();
   ASSERT_OK_AND_ASSIGN(const json output, first.Await());
-  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"),
-              IsOkAndHolds(output));
+  EXPECT_THAT(platform->As("ada").InvokeTool("hold", json::object(), "key-1"), IsOkAndHolds(output));
   EXPECT_EQ(tool->runs(), 1);
 }
 
@@ -277,9 +261,8 @@ TEST(ToolCallTest, ToolThatIgnoresItsTimeoutIsCutOffAndItsLateResultDiscarded) {
 TEST(ToolCallTest, CancellingTheRunStopsItsTool) {
   Covers({"TD-4", "AE-9"});
   auto tool = std::make_shared<HoldingTool>("hold");
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   // The harness fails this test when the held call is still at work at the end.
   const std::shared_ptr<Hold> hold = tool->HoldCall();
@@ -293,28 +276,21 @@ TEST(ToolCallTest, CancellingTheRunStopsItsTool) {
 
 TEST(ToolCallTest, WhatAToolDoesWrongIsAReasonAndNotAResult) {
   Covers({"TD-3", "TD-4", "AE-5"});
-  auto liar = std::make_shared<CountingTool>(tool::ToolSpec{
-      .name = "liar",
-      .description = "Promises a text.",
-      .input_schema = kAnyObject,
-      .output_schema = R"({"type": "object", "properties": {"call": {"type": "string"}}})"});
-  auto large =
-      std::make_shared<CountingTool>(tool::ToolSpec{.name = "large",
-                                                    .description = "Says back what it hears.",
-                                                    .input_schema = kAnyObject,
-                                                    .output_schema = kAnyObject,
-                                                    .max_output_bytes = 100});
-  std::shared_ptr<tool::Tool> throws =
-      tool::MakeTool({.name = "throws",
-                      .description = "Throws.",
-                      .input_schema = kAnyObject,
-                      .output_schema = kAnyObject},
-                     [](tool::ToolCall& call) -> absl::StatusOr<json> {
-                       return json{{"x", call.input().at("absent")}};
-                     });
-  auto picky = std::make_shared<FailingTool>(
-      "picky", MakeError(absl::StatusCode::kFailedPrecondition, "not today",
-                         {.domain = "example.picky", .reason = "WRONG_DAY"}));
+  auto liar = std::make_shared<CountingTool>(
+      tool::ToolSpec{.name = "liar",
+                     .description = "Promises a text.",
+                     .input_schema = kAnyObject,
+                     .output_schema = R"({"type": "object", "properties": {"call": {"type": "string"}}})"});
+  auto large = std::make_shared<CountingTool>(tool::ToolSpec{.name = "large",
+                                                             .description = "Says back what it hears.",
+                                                             .input_schema = kAnyObject,
+                                                             .output_schema = kAnyObject,
+                                                             .max_output_bytes = 100});
+  std::shared_ptr<tool::Tool> throws = tool::MakeTool(
+      {.name = "throws", .description = "Throws.", .input_schema = kAnyObject, .output_schema = kAnyObject},
+      [](tool::ToolCall& call) -> absl::StatusOr<json> { return json{{"x", call.input().at("absent")}}; });
+  auto picky = std::make_shared<FailingTool>("picky", MakeError(absl::StatusCode::kFailedPrecondition, "not today",
+                                                                {.domain = "example.picky", .reason = "WRONG_DAY"}));
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
                                           .WithUsers({"ada"})
                                           .WithTool(liar)
@@ -324,14 +300,11 @@ TEST(ToolCallTest, WhatAToolDoesWrongIsAReasonAndNotAResult) {
                                           .WithAgent(ToolChainAgent())
                                           .Build());
   User& ada = platform->As("ada");
-  EXPECT_THAT(ada.InvokeTool("liar", json::object()),
-              HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
+  EXPECT_THAT(ada.InvokeTool("liar", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_OUTPUT_INVALID"));
   EXPECT_THAT(ada.InvokeTool("large", {{"text", std::string(200, 'x')}}),
               HasReason(absl::StatusCode::kResourceExhausted, "TOOL_OUTPUT_TOO_LARGE"));
-  EXPECT_THAT(ada.InvokeTool("throws", json::object()),
-              HasReason(absl::StatusCode::kInternal, "TOOL_THREW"));
-  EXPECT_THAT(ada.InvokeTool("picky", json::object()),
-              HasReason(absl::StatusCode::kFailedPrecondition, "WRONG_DAY"));
+  EXPECT_THAT(ada.InvokeTool("throws", json::object()), HasReason(absl::StatusCode::kInternal, "TOOL_THREW"));
+  EXPECT_THAT(ada.InvokeTool("picky", json::object()), HasReason(absl::StatusCode::kFailedPrecondition, "WRONG_DAY"));
 
   // Through the run as well: the reason is the tool's own.
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"picky"}}}));

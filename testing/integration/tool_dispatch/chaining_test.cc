@@ -74,9 +74,9 @@ TEST(ToolDiscoveryTest, ListPagesThroughAllToolsOnceInOrder) {
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
-  EXPECT_THAT(names, ElementsAre("tools/chart.render", "tools/file.list", "tools/file.read",
-                                 "tools/file.write", "tools/table.drop", "tools/table.list",
-                                 "tools/table.load", "tools/table.profile", "tools/table.query"));
+  EXPECT_THAT(names, ElementsAre("tools/chart.render", "tools/file.list", "tools/file.read", "tools/file.write",
+                                 "tools/table.drop", "tools/table.list", "tools/table.load", "tools/table.profile",
+                                 "tools/table.query"));
 
   ASSERT_OK_AND_ASSIGN(const std::vector<tool::v1::Tool> found, ada.ListTools("CSV types"));
   EXPECT_THAT(NamesOf(found), ElementsAre("tools/table.load"));
@@ -93,27 +93,24 @@ TEST(ToolDiscoveryTest, NewerVersionTakesOverAndToolOfOneUserIsInvisibleToOthers
   Covers({"TD-1", "RF-2"});
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada", "bob"}).Build());
   auto versioned = [](std::string version, std::string owner = "") {
-    return std::make_shared<CountingTool>(
-        tool::ToolSpec{.name = owner.empty() ? "shared" : "private",
-                       .version = std::move(version),
-                       .description = "Counts.",
-                       .input_schema = kAnyObject,
-                       .output_schema = kAnyObject,
-                       .owner = owner});
+    return std::make_shared<CountingTool>(tool::ToolSpec{.name = owner.empty() ? "shared" : "private",
+                                                         .version = std::move(version),
+                                                         .description = "Counts.",
+                                                         .input_schema = kAnyObject,
+                                                         .output_schema = kAnyObject,
+                                                         .owner = owner});
   };
   auto old_one = versioned("1.9.0");
   auto new_one = versioned("1.10.0");
   auto private_one = versioned("1.0.0", platform->As("ada").id());
-  ASSERT_OK(platform->RestartWith([&](HarnessBuilder& builder) {
-    builder.WithTool(new_one).WithTool(old_one).WithTool(private_one);
-  }));
+  ASSERT_OK(platform->RestartWith(
+      [&](HarnessBuilder& builder) { builder.WithTool(new_one).WithTool(old_one).WithTool(private_one); }));
   User& ada = platform->As("ada");
   User& bob = platform->As("bob");
 
   tool::v1::GetToolRequest get;
   get.set_name("tools/shared");
-  ASSERT_OK_AND_ASSIGN(tool::v1::Tool tool,
-                       Call<ToolService>(ada, &ToolService::Stub::GetTool, get));
+  ASSERT_OK_AND_ASSIGN(tool::v1::Tool tool, Call<ToolService>(ada, &ToolService::Stub::GetTool, get));
   EXPECT_EQ(tool.version(), "1.10.0");
   get.set_name("tools/shared@1.9.0");
   EXPECT_OK(Call<ToolService>(ada, &ToolService::Stub::GetTool, get));
@@ -122,8 +119,7 @@ TEST(ToolDiscoveryTest, NewerVersionTakesOverAndToolOfOneUserIsInvisibleToOthers
   EXPECT_EQ(old_one->runs(), 0);
 
   EXPECT_OK(ada.InvokeTool("private", json::object()));
-  EXPECT_THAT(bob.InvokeTool("private", json::object()),
-              HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
+  EXPECT_THAT(bob.InvokeTool("private", json::object()), HasReason(absl::StatusCode::kNotFound, "TOOL_NOT_FOUND"));
   EXPECT_EQ(private_one->runs(), 1);
   ASSERT_OK_AND_ASSIGN(const std::vector<tool::v1::Tool> bobs, bob.ListTools());
   EXPECT_THAT(NamesOf(bobs), Not(Contains("tools/private")));
@@ -137,23 +133,19 @@ TEST(ToolChainTest, OutputOfOneToolFeedsTheNextInOneRun) {
           .WithUsers({"ada"})
           .WithAgent(ScriptedAgent(
               "pipeline",
-              [](agent::RunContext& run,
-                 const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+              [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
                 json load = {{"file", input.at("file")}};
                 CO_ASSIGN_OR_RETURN(const json table, co_await run.CallTool("table.load", load));
-                json profile_of = {{"table", table.at("table")},
-                                   {"column", table.at("columns")[1].at("name")}};
-                CO_ASSIGN_OR_RETURN(const json profile,
-                                    co_await run.CallTool("table.profile", profile_of));
+                json profile_of = {{"table", table.at("table")}, {"column", table.at("columns")[1].at("name")}};
+                CO_ASSIGN_OR_RETURN(const json profile, co_await run.CallTool("table.profile", profile_of));
                 json chart_of = {{"kind", "histogram"},
                                  {"file", "charts/amount.svg"},
                                  {"bins", profile.at("columns")[0].at("histogram")}};
-                CO_ASSIGN_OR_RETURN(const json chart,
-                                    co_await run.CallTool("chart.render", chart_of));
-                agent::Answer answer{.summary = "Done.",
-                                     .artifacts = {},
-                                     .data = {{"max", profile.at("columns")[0].at("max")},
-                                              {"chart", chart.at("file")}}};
+                CO_ASSIGN_OR_RETURN(const json chart, co_await run.CallTool("chart.render", chart_of));
+                agent::Answer answer{
+                    .summary = "Done.",
+                    .artifacts = {},
+                    .data = {{"max", profile.at("columns")[0].at("max")}, {"chart", chart.at("file")}}};
                 co_return answer;
               }))
           .Build());
@@ -166,18 +158,15 @@ TEST(ToolChainTest, OutputOfOneToolFeedsTheNextInOneRun) {
   EXPECT_THAT(ada.ListFiles(), IsOkAndHolds(Contains(HasSubstr("charts/amount.svg"))));
   EXPECT_THAT(ada.ReadFile("charts/amount.svg"), IsOkAndHolds(HasSubstr("</svg>")));
   // The event of the step names the file that it made.
-  ASSERT_OK_AND_ASSIGN(const notifier::v1::Event charted,
-                       ada.WaitForEvent(run, "tool_completed", 3));
-  EXPECT_THAT(charted.tool_completed().artifacts(),
-              ElementsAre(absl::StrCat(ada.name(), "/files/charts/amount.svg")));
+  ASSERT_OK_AND_ASSIGN(const notifier::v1::Event charted, ada.WaitForEvent(run, "tool_completed", 3));
+  EXPECT_THAT(charted.tool_completed().artifacts(), ElementsAre(absl::StrCat(ada.name(), "/files/charts/amount.svg")));
 }
 
 TEST(ToolChainTest, ParallelCallsEachHaveTheirOwnResultOrError) {
   Covers({"TD-5", "AE-5"});
   auto good = std::make_shared<CountingTool>("good");
   auto bad = std::make_shared<FailingTool>(
-      "bad", MakeError(absl::StatusCode::kFailedPrecondition, "no",
-                       {.domain = "example.bad", .reason = "BROKEN"}));
+      "bad", MakeError(absl::StatusCode::kFailedPrecondition, "no", {.domain = "example.bad", .reason = "BROKEN"}));
   ASSERT_OK_AND_ASSIGN(
       auto platform,
       Harness::Builder()
@@ -188,18 +177,14 @@ TEST(ToolChainTest, ParallelCallsEachHaveTheirOwnResultOrError) {
               "fan",
               [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<agent::Answer>> {
                 const std::vector<std::string> tools = {"good", "bad", "good", "nosuch", "good"};
-                auto call = [&run](const std::string& tool) {
-                  return run.CallTool(tool, json{{"name", tool}});
-                };
-                const std::vector<absl::StatusOr<json>> results =
-                    co_await run.AllSettled(tools, call);
+                auto call = [&run](const std::string& tool) { return run.CallTool(tool, json{{"name", tool}}); };
+                const std::vector<absl::StatusOr<json>> results = co_await run.AllSettled(tools, call);
                 json data = json::array();
                 for (const absl::StatusOr<json>& result : results) {
                   data.push_back(result.ok() ? result->at("echo").at("name").get<std::string>()
                                              : ReasonOf(result.status()));
                 }
-                agent::Answer answer{
-                    .summary = data.dump(), .artifacts = {}, .data = {{"results", data}}};
+                agent::Answer answer{.summary = data.dump(), .artifacts = {}, .data = {{"results", data}}};
                 co_return answer;
               }))
           .Build());
@@ -221,15 +206,12 @@ TEST(ToolChainTest, FilesAndTablesOfOneUserAreNotThereForAnother) {
   ASSERT_OK(platform->As("ada").UploadFile("secret.txt", "ada's"));
   User& bob = platform->As("bob");
 
-  ASSERT_OK_AND_ASSIGN(const json rows,
-                       bob.InvokeTool("table.query", {{"sql", "SELECT owner, n FROM data"}}));
+  ASSERT_OK_AND_ASSIGN(const json rows, bob.InvokeTool("table.query", {{"sql", "SELECT owner, n FROM data"}}));
   EXPECT_EQ(rows.at("rows"), json::parse(R"([["bob", 2]])"));
   EXPECT_THAT(bob.InvokeTool("file.read", {{"file", "secret.txt"}}),
               HasReason(absl::StatusCode::kNotFound, "FILE_NOT_FOUND"));
-  EXPECT_THAT(
-      bob.InvokeTool("file.read",
-                     {{"file", absl::StrCat("../", platform->As("ada").id(), "/secret.txt")}}),
-      HasReason(absl::StatusCode::kInvalidArgument, "FILE_PATH_INVALID"));
+  EXPECT_THAT(bob.InvokeTool("file.read", {{"file", absl::StrCat("../", platform->As("ada").id(), "/secret.txt")}}),
+              HasReason(absl::StatusCode::kInvalidArgument, "FILE_PATH_INVALID"));
   tool::v1::GetFileRequest get;
   get.set_name(absl::StrCat(platform->As("ada").name(), "/files/secret.txt"));
   EXPECT_THAT(Call<FileService>(bob, &FileService::Stub::GetFile, get),
@@ -240,20 +222,18 @@ TEST(ToolChainTest, FilesAndTablesOfOneUserAreNotThereForAnother) {
 
 TEST(ToolChainTest, LoadErrorNamesTheLineInTheRunsOwnError) {
   Covers({"TD-4", "AE-5"});
-  ASSERT_OK_AND_ASSIGN(auto platform,
-                       Harness::Builder()
-                           .WithUsers({"ada"})
-                           .WithAgent(ScriptedAgent(
-                               "load",
-                               [](agent::RunContext& run,
-                                  const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
-                                 json load = {{"file", input.at("file")}};
-                                 CO_ASSIGN_OR_RETURN(const json table,
-                                                     co_await run.CallTool("table.load", load));
-                                 agent::Answer answer{.summary = table.dump()};
-                                 co_return answer;
-                               }))
-                           .Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform, Harness::Builder()
+                         .WithUsers({"ada"})
+                         .WithAgent(ScriptedAgent(
+                             "load",
+                             [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<agent::Answer>> {
+                               json load = {{"file", input.at("file")}};
+                               CO_ASSIGN_OR_RETURN(const json table, co_await run.CallTool("table.load", load));
+                               agent::Answer answer{.summary = table.dump()};
+                               co_return answer;
+                             }))
+                         .Build());
   User& ada = platform->As("ada");
   ASSERT_OK(ada.UploadFile("ragged.csv", "a,b\n1,2\n3\n"));
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("load", {{"file", "ragged.csv"}}));
@@ -267,21 +247,17 @@ TEST(ToolProgressTest, ProgressOfALongToolReachesTheEventStream) {
   // Reports until the test has seen one report: whoever subscribes in the middle misses what was
   // before, as progress is transient.
   auto seen = std::make_shared<absl::Notification>();
-  std::shared_ptr<tool::Tool> reporter =
-      tool::MakeTool({.name = "report",
-                      .description = "Takes its time.",
-                      .input_schema = kAnyObject,
-                      .output_schema = kAnyObject},
-                     [seen](tool::ToolCall& call) -> absl::StatusOr<json> {
-                       while (!seen->WaitForNotificationWithTimeout(absl::Milliseconds(5))) {
-                         RETURN_IF_ERROR(call.CheckStopped());
-                         call.ReportProgress(-1, "counting sheep");
-                       }
-                       return json::object();
-                     });
-  ASSERT_OK_AND_ASSIGN(
-      auto platform,
-      Harness::Builder().WithUsers({"ada"}).WithTool(reporter).WithAgent(ToolChainAgent()).Build());
+  std::shared_ptr<tool::Tool> reporter = tool::MakeTool(
+      {.name = "report", .description = "Takes its time.", .input_schema = kAnyObject, .output_schema = kAnyObject},
+      [seen](tool::ToolCall& call) -> absl::StatusOr<json> {
+        while (!seen->WaitForNotificationWithTimeout(absl::Milliseconds(5))) {
+          RETURN_IF_ERROR(call.CheckStopped());
+          call.ReportProgress(-1, "counting sheep");
+        }
+        return json::object();
+      });
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(reporter).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"report"}}}));
   const absl::StatusOr<notifier::v1::Event> progress = ada.WaitForEvent(run, "tool_progress");

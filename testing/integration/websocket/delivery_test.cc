@@ -267,12 +267,9 @@ TEST(DeliveryTest, ProgressReachesLiveSubscribersAndIsNotInTheLog) {
   auto second = std::make_shared<ReportingTool>("report");
   std::shared_ptr<Hold> before = first->HoldCall();
   std::shared_ptr<Hold> after = second->HoldCall();
-  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
-                                          .WithUsers({"ada"})
-                                          .WithTool(first)
-                                          .WithTool(second)
-                                          .WithAgent(ToolChainAgent())
-                                          .Build());
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder().WithUsers({"ada"}).WithTool(first).WithTool(second).WithAgent(ToolChainAgent()).Build());
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Chain({"wait", "report"})));
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
