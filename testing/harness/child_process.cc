@@ -94,8 +94,8 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(Options option
   auto child = std::unique_ptr<ChildProcess>(new ChildProcess());
   child->pid_ = pid;
   ChildProcess* self = child.get();
-  child->threads_.emplace_back([self, file = output.read] { self->Read(file, self->output_); });
-  child->threads_.emplace_back([self, file = errors.read] { self->Read(file, self->errors_); });
+  child->threads_.emplace_back([self, file = output.read] { self->Read(file, &ChildProcess::output_); });
+  child->threads_.emplace_back([self, file = errors.read] { self->Read(file, &ChildProcess::errors_); });
   child->threads_.emplace_back([self, pid] {
     siginfo_t info;
     while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
@@ -121,7 +121,7 @@ ChildProcess::~ChildProcess() {
   }
 }
 
-void ChildProcess::Read(int file, std::string& into) {
+void ChildProcess::Read(int file, std::string ChildProcess::* into) {
   char buffer[4096];
   while (true) {
     const ssize_t size = read(file, buffer, sizeof(buffer));
@@ -133,7 +133,7 @@ void ChildProcess::Read(int file, std::string& into) {
       --open_;
       break;
     }
-    into.append(buffer, static_cast<size_t>(size));
+    (this->*into).append(buffer, static_cast<size_t>(size));
   }
   close(file);
 }

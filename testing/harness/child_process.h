@@ -46,7 +46,7 @@ class ChildProcess {
 
  private:
   ChildProcess() = default;
-  void Read(int file, std::string& into);
+  void Read(int file, std::string ChildProcess::* into);
 
   int pid_ = 0;
   mutable absl::Mutex mutex_;
