@@ -403,6 +403,10 @@ class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
                                          v1::Thread* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/CreateThread", context, request, response);
   }
+  grpc::ServerUnaryReactor* UpdateThread(grpc::CallbackServerContext* context, const v1::UpdateThreadRequest* request,
+                                         v1::Thread* response) override {
+    return Unserved("bulkhead.agent.v1.ThreadService/UpdateThread", context, request, response);
+  }
   grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
                                          Empty* response) override {
     return Unserved("bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response);

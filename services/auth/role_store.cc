@@ -60,8 +60,9 @@ const std::vector<Role>& BuiltInRoles() {
                        "approval:own:read", "approval:own:resolve", "event:own:read",   "file:own:read",
                        "file:own:write",    "permission:own:check", "run:own:cancel",   "run:own:create",
                        "run:own:delete",    "run:own:read",         "session:own:read", "session:own:revoke",
-                       "thread:own:create", "thread:own:delete",    "thread:own:read",  "tool:*:invoke",
-                       "tool:own:read",     "tool:own:register",    "user:own:read",    "user:own:update"},
+                       "thread:own:create", "thread:own:delete",    "thread:own:read",  "thread:own:update",
+                       "tool:*:invoke",     "tool:own:read",        "tool:own:register", "user:own:read",
+                       "user:own:update"},
        .built_in = true},
   };
   return *kRoles;
