@@ -1,8 +1,10 @@
 #include "services/common/runtime/executor.h"
 
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -23,6 +25,12 @@
 namespace bulkhead {
 namespace {
 
+constexpr size_t kMaxAddedThreads = 32;
+// How long an added thread works before it looks whether it shall end.
+constexpr std::chrono::milliseconds kSlice(50);
+// How long the destructor waits for threads that are held. Real time.
+constexpr absl::Duration kHeldLimit = absl::Seconds(2);
+
 // How many spawned coroutines there are. Shared with them, since the last may be destroyed after its executor.
 class ActiveCount {
  public:
@@ -34,10 +42,10 @@ class ActiveCount {
     absl::MutexLock lock(mutex_);
     return count_;
   }
-  bool AwaitZero(absl::Duration limit) const {
+  bool AwaitAtMost(size_t wanted, absl::Duration limit) const {
     absl::MutexLock lock(mutex_);
-    auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return count_ == 0; };
-    return mutex_.AwaitWithTimeout(absl::Condition(&none), limit);
+    auto reached = [this, wanted]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return count_ <= wanted; };
+    return mutex_.AwaitWithTimeout(absl::Condition(&reached), limit);
   }
 
  private:
@@ -73,48 +81,127 @@ class ActiveToken {
 
 }  // namespace
 
-struct Executor::State {
+// Owned by its threads as well: one that is held outlives the executor.
+struct Executor::State : std::enable_shared_from_this<Executor::State> {
   explicit State(Options o)
-      : options(std::move(o)),
-        context(std::make_unique<boost::asio::io_context>(options.threads)),
-        work(boost::asio::make_work_guard(*context)) {}
+      : options(std::move(o)), context(options.threads), work(boost::asio::make_work_guard(context)) {}
+
+  // `added`: one that RemoveThread may end.
+  void StartThread(bool added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    ++running;
+    // noexcept: what a posted function throws ends the process where it was thrown.
+    threads.emplace_back([self = shared_from_this(), added]() noexcept {
+      if (added) {
+        self->RunWhileWanted();
+      } else {
+        self->context.run();
+      }
+      absl::MutexLock lock(self->mutex);
+      --self->running;
+      self->ended.insert(std::this_thread::get_id());
+    });
+  }
+
+  void RunWhileWanted() {
+    while (!context.stopped()) {
+      context.run_for(kSlice);
+      absl::MutexLock lock(mutex);
+      if (surplus > 0) {
+        --surplus;
+        return;
+      }
+    }
+  }
+
+  // Joins the threads that have ended.
+  void Collect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::erase_if(threads, [this](std::thread& thread) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (ended.erase(thread.get_id()) == 0) {
+        return false;
+      }
+      thread.join();  // It has nothing left to do but to let go of the lock, if that.
+      return true;
+    });
+  }
 
   const Options options;
   const std::shared_ptr<ActiveCount> active = std::make_shared<ActiveCount>();
-  std::unique_ptr<boost::asio::io_context> context;
+  boost::asio::io_context context;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
-  std::vector<std::thread> threads;
+  absl::Mutex mutex;
+  std::vector<std::thread> threads ABSL_GUARDED_BY(mutex);
+  std::set<std::thread::id> ended ABSL_GUARDED_BY(mutex);
+  size_t running ABSL_GUARDED_BY(mutex) = 0;
+  size_t added ABSL_GUARDED_BY(mutex) = 0;    // Wanted beyond options.threads.
+  size_t surplus ABSL_GUARDED_BY(mutex) = 0;  // Added ones that shall end.
 };
 
 std::unique_ptr<Executor> Executor::Create(Options options) {
   ABSL_CHECK_GE(options.threads, 1);
-  auto state = std::make_unique<State>(std::move(options));
+  auto state = std::make_shared<State>(std::move(options));
+  absl::MutexLock lock(state->mutex);
   for (int i = 0; i < state->options.threads; ++i) {
-    // noexcept: what a posted function throws ends the process where it was thrown.
-    state->threads.emplace_back([context = state->context.get()]() noexcept { context->run(); });
+    state->StartThread(/*added=*/false);
   }
-  return std::unique_ptr<Executor>(new Executor(std::move(state)));
+  return std::unique_ptr<Executor>(new Executor(state));
 }
 
-Executor::Executor(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Executor::Executor(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Executor::~Executor() {
   state_->work.reset();
-  state_->context->stop();
-  for (std::thread& thread : state_->threads) {
-    thread.join();
+  state_->context.stop();
+  size_t held = 0;
+  {
+    auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(state_->mutex) { return state_->running == 0; };
+    absl::MutexLock lock(state_->mutex);
+    state_->mutex.AwaitWithTimeout(absl::Condition(&none), kHeldLimit);
+    state_->Collect();
+    held = state_->threads.size();
+    for (std::thread& thread : state_->threads) {
+      thread.detach();
+    }
+    state_->threads.clear();
   }
-  if (size_t left = state_->active->count(); left > 0) {
+  if (held > 0) {
+    ABSL_LOG(ERROR) << "Executor '" << state_->options.name << "' leaves " << held << " threads behind that are held";
+  }
+  const size_t left = state_->active->count();
+  if (left > 0) {
     ABSL_LOG(ERROR) << "Executor '" << state_->options.name << "' ended with " << left << " coroutines suspended";
-    // Whoever holds their callbacks may still call them, which needs the context.
-    static_cast<void>(state_->context.release());
+  }
+  if (left > 0 || held > 0) {
+    // Whoever holds their callbacks may still call them, which needs the context: it is kept for ever.
+    static_cast<void>(new std::shared_ptr<State>(state_));
   }
 }
 
-boost::asio::any_io_executor Executor::get() const { return state_->context->get_executor(); }
+boost::asio::any_io_executor Executor::get() const { return state_->context.get_executor(); }
+
+bool Executor::AddThread() {
+  absl::MutexLock lock(state_->mutex);
+  state_->Collect();
+  if (state_->added == kMaxAddedThreads) {
+    return false;
+  }
+  ++state_->added;
+  if (state_->surplus > 0) {
+    --state_->surplus;  // One that was to end stays.
+  } else {
+    state_->StartThread(/*added=*/true);
+  }
+  return true;
+}
+
+void Executor::RemoveThread() {
+  absl::MutexLock lock(state_->mutex);
+  ABSL_CHECK_GT(state_->added, size_t{0});
+  --state_->added;
+  ++state_->surplus;
+}
 
 void Executor::Spawn(Awaitable<void> coroutine) {
-  boost::asio::co_spawn(*state_->context, std::move(coroutine),
+  boost::asio::co_spawn(state_->context, std::move(coroutine),
                         [token = ActiveToken(state_->active)](std::exception_ptr exception) {
                           if (exception != nullptr) {
                             Die(exception);
@@ -123,11 +210,11 @@ void Executor::Spawn(Awaitable<void> coroutine) {
 }
 
 void Executor::Post(absl::AnyInvocable<void() &&> function) {
-  boost::asio::post(*state_->context, [function = std::move(function)]() mutable { std::move(function)(); });
+  boost::asio::post(state_->context, [function = std::move(function)]() mutable { std::move(function)(); });
 }
 
-absl::Status Executor::Drain(absl::Duration limit) {
-  if (state_->active->AwaitZero(limit)) {
+absl::Status Executor::Drain(absl::Duration limit, size_t held) {
+  if (state_->active->AwaitAtMost(held, limit)) {
     return absl::OkStatus();
   }
   std::string left = absl::StrCat(state_->active->count());

@@ -17,7 +17,8 @@
 
 namespace bulkhead {
 
-// A fixed number of threads that run coroutines and short functions. Thread-safe.
+// Threads that run coroutines and short functions: a fixed number, and some more for those that are held. A thread is held by a coroutine that
+// computes and never awaits: it cannot be interrupted. Thread-safe.
 class Executor {
  public:
   struct Options {
@@ -27,7 +28,8 @@ class Executor {
 
   static std::unique_ptr<Executor> Create(Options options);
   // Call Drain first for an orderly end. Coroutines that are still suspended never resume; what they hold is kept for ever, so that a
-  // callback that comes late does no harm. That is logged as an error.
+  // callback that comes late does no harm. That is logged as an error, and so are threads that are still held after two seconds: they are left
+  // behind with all that they hold, and end when they are free or with the process.
   ~Executor();
 
   boost::asio::any_io_executor get() const;
@@ -36,16 +38,22 @@ class Executor {
   void Spawn(Awaitable<void> coroutine);
   void Post(absl::AnyInvocable<void() &&> function);
 
-  // Blocks until no spawned coroutine is left, at most `limit` of real time. DEADLINE_EXCEEDED `EXECUTOR_BUSY` names how many are.
-  absl::Status Drain(absl::Duration limit);
+  // One thread more, for one that is held. False when there are 32 of these: so many held threads want a restart, and better coroutines.
+  bool AddThread();
+  // Takes an AddThread back, for a held thread that is free again: one of the added threads ends as soon as it has nothing to do.
+  void RemoveThread();
+
+  // Blocks until no spawned coroutine is left but `held` ones, which will not end; at most `limit` of real time. DEADLINE_EXCEEDED
+  // `EXECUTOR_BUSY` names how many are.
+  absl::Status Drain(absl::Duration limit, size_t held = 0);
 
   // Coroutines that were spawned and have not ended.
   size_t active() const;
 
  private:
   struct State;
-  explicit Executor(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit Executor(std::shared_ptr<State> state);
+  const std::shared_ptr<State> state_;
 };
 
 // Threads for work that blocks: long SQL, files, password hashing. Thread-safe.

@@ -84,6 +84,55 @@ TEST_F(RuntimeTest, DrainNamesHowManyAreLeft) {
   EXPECT_TRUE(executor_->Drain(kGuard).ok());
 }
 
+// Holds its thread until it is told to let go.
+Awaitable<void> Holder(absl::Notification* begun, std::shared_ptr<absl::Notification> released, std::shared_ptr<int>) {
+  begun->Notify();
+  released->WaitForNotification();
+  co_return;
+}
+
+TEST_F(RuntimeTest, AddedThreadWorksForOneThatIsHeldAndCanBeTakenBack) {
+  auto executor = Executor::Create({.name = "one", .threads = 1});
+  auto released = std::make_shared<absl::Notification>();
+  absl::Notification begun;
+  executor->Spawn(Holder(&begun, released, nullptr));
+  begun.WaitForNotification();
+
+  for (int round = 0; round < 40; ++round) {  // More often than threads can be added at once.
+    ASSERT_TRUE(executor->AddThread()) << round;
+    absl::Notification worked;
+    executor->Post([&worked] { worked.Notify(); });
+    ASSERT_TRUE(worked.WaitForNotificationWithTimeout(kGuard));
+    executor->RemoveThread();
+  }
+  EXPECT_TRUE(executor->Drain(kGuard, /*held=*/1).ok());
+  EXPECT_EQ(ErrorInfoOf(executor->Drain(absl::ZeroDuration()))->reason, "EXECUTOR_BUSY");
+  released->Notify();
+  EXPECT_TRUE(executor->Drain(kGuard).ok());
+}
+
+TEST_F(RuntimeTest, NoMoreThanAFewThreadsAreAdded) {
+  int added = 0;
+  while (added < 1000 && executor_->AddThread()) {
+    ++added;
+  }
+  EXPECT_EQ(added, 32);
+  executor_->RemoveThread();
+  EXPECT_TRUE(executor_->AddThread());
+}
+
+TEST_F(RuntimeTest, HeldThreadDoesNotHoldTheEndOfItsExecutor) {
+  auto released = std::make_shared<absl::Notification>();
+  auto kept = std::make_shared<int>();
+  std::weak_ptr<int> watch = kept;
+  absl::Notification begun;
+  executor_->Spawn(Holder(&begun, released, std::move(kept)));
+  begun.WaitForNotification();
+  executor_.reset();
+  EXPECT_FALSE(watch.expired()) << "what a held thread uses was taken from it";
+  released->Notify();
+}
+
 TEST_F(RuntimeTest, BlockingWorkRunsOnThePool) {
   auto pool = BlockingPool::Create(1);
   std::thread::id worker = BlockOn(*executor_, RunBlocking(pool.get(), [] { return std::this_thread::get_id(); }));
