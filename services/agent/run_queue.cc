@@ -4,37 +4,53 @@
 #include <utility>
 
 namespace bulkhead::agent {
+namespace {
+
+// Between two turns of a user of weight 1. Large against the largest weight, so that the strides' rounding does not show.
+constexpr int64_t kStride = int64_t{1} << 20;
+
+}  // namespace
 
 void RunQueue::Enqueue(Entry entry) {
-  User& user = users_[entry.user];
-  if (user.waiting.empty()) {
-    turns_.push_back(entry.user);
-  }
-  user.waiting.push_back(std::move(entry.run));
+  entry.resumes = false;
+  Add(std::move(entry), /*first=*/false);
+}
+
+void RunQueue::EnqueueResuming(Entry entry) {
+  entry.resumes = true;
+  Add(std::move(entry), /*first=*/true);
+}
+
+void RunQueue::Add(Entry entry, bool first) {
+  auto user = users_.try_emplace(entry.user).first;
+  idle_.erase({user->second.pass, user->first});
+  std::deque<Entry>& waiting = user->second.waiting;
+  // First of all, but behind those that asked for their places again before it.
+  auto place = first ? std::ranges::find_if(waiting, [](const Entry& other) { return !other.resumes; }) : waiting.end();
+  waiting.insert(place, std::move(entry));
   ++waiting_;
+  Update(user);
 }
 
 std::optional<RunQueue::Entry> RunQueue::Next() {
-  if (running_ >= limits_.max_running) {
+  if (running_ >= limits_.max_running || turns_.empty()) {
     return std::nullopt;
   }
-  for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
-    User& user = users_[*turn];
-    if (user.running >= limits_.max_running_per_user) {
-      continue;  // Keeps its place for when one of its runs ends.
-    }
-    Entry entry{.user = *turn, .run = std::move(user.waiting.front())};
-    user.waiting.pop_front();
-    ++user.running;
-    ++running_;
-    --waiting_;
-    turns_.erase(turn);
-    if (!user.waiting.empty()) {
-      turns_.push_back(entry.user);
-    }
-    return entry;
-  }
-  return std::nullopt;
+  auto found = users_.find(std::get<2>(*turns_.begin()));
+  turns_.erase(turns_.begin());
+  User& user = found->second;
+  user.eligible = false;
+  Entry entry = std::move(user.waiting.front());
+  user.waiting.pop_front();
+  now_ = user.pass;
+  user.pass += kStride / std::clamp(entry.weight, 1, 1000);
+  user.order = ++orders_;
+  ++user.running;
+  ++running_;
+  --waiting_;
+  Update(found);
+  ForgetIdle();
+  return entry;
 }
 
 void RunQueue::Finished(std::string_view user) {
@@ -44,7 +60,7 @@ void RunQueue::Finished(std::string_view user) {
   }
   --found->second.running;
   --running_;
-  ForgetIfIdle(found->first);
+  Update(found);
 }
 
 bool RunQueue::Remove(std::string_view user, std::string_view run) {
@@ -52,24 +68,43 @@ bool RunQueue::Remove(std::string_view user, std::string_view run) {
   if (found == users_.end()) {
     return false;
   }
-  std::deque<std::string>& waiting = found->second.waiting;
-  auto place = std::find(waiting.begin(), waiting.end(), run);
+  std::deque<Entry>& waiting = found->second.waiting;
+  auto place = std::ranges::find(waiting, run, &Entry::run);
   if (place == waiting.end()) {
     return false;
   }
   waiting.erase(place);
   --waiting_;
-  if (waiting.empty()) {
-    turns_.remove(found->first);
-  }
-  ForgetIfIdle(found->first);
+  Update(found);
   return true;
 }
 
-void RunQueue::ForgetIfIdle(const std::string& user) {
-  auto found = users_.find(user);
-  if (found->second.running == 0 && found->second.waiting.empty()) {
-    users_.erase(found);
+void RunQueue::Update(Users::iterator found) {
+  User& user = found->second;
+  const bool eligible = !user.waiting.empty() && user.running < limits_.max_running_per_user;
+  if (eligible != user.eligible) {
+    if (eligible) {
+      // The turns that he could not use, or did not want, are gone.
+      if (user.pass < now_ || user.order == 0) {
+        user.pass = std::max(user.pass, now_);
+        user.order = ++orders_;
+      }
+      turns_.emplace(user.pass, user.order, found->first);
+    } else {
+      turns_.erase({user.pass, user.order, found->first});
+    }
+    user.eligible = eligible;
+  }
+  if (user.idle()) {
+    idle_.emplace(user.pass, found->first);
+    ForgetIdle();
+  }
+}
+
+void RunQueue::ForgetIdle() {
+  while (!idle_.empty() && idle_.begin()->first <= now_) {
+    users_.erase(users_.find(idle_.begin()->second));
+    idle_.erase(idle_.begin());
   }
 }
 
