@@ -22,6 +22,7 @@
 #include "boost/beast/core/error.hpp"
 #include "boost/beast/core/flat_buffer.hpp"
 #include "boost/beast/core/tcp_stream.hpp"
+#include "boost/beast/http/buffer_body.hpp"
 #include "boost/beast/http/parser.hpp"
 #include "boost/beast/http/read.hpp"
 #include "boost/beast/http/string_body.hpp"
@@ -37,6 +38,7 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 
+constexpr size_t kPieceBytes = 16 * 1024;
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 // Where distributions keep the certificates that they trust, besides the place that this OpenSSL was built for.
@@ -79,9 +81,11 @@ struct HttpClient::State {
   explicit State(Options o) : options(std::move(o)), tls(asio::ssl::context::tls_client) {}
 
   static Awaitable<absl::StatusOr<Response>> Exchange(std::shared_ptr<const State> self, Url url, Request request,
-                                                      absl::Duration timeout, std::stop_token stop);
-  template <typename Stream>
-  Awaitable<absl::StatusOr<Response>> Speak(Stream& stream, const Url& url, Request request) const;
+                                                      BodySink sink, absl::Duration timeout, std::stop_token stop);
+  template <typename AnyStream>
+  Awaitable<absl::StatusOr<Response>> Speak(AnyStream& stream, const Url& url, Request request, BodySink sink) const;
+  template <typename AnyStream>
+  Awaitable<absl::StatusOr<Response>> Listen(AnyStream& stream, const Url& url, BodySink sink) const;
 
   const Options options;
   // Not changed after Create; each connection makes its own state of it.
@@ -117,6 +121,16 @@ HttpClient::~HttpClient() = default;
 
 Awaitable<absl::StatusOr<Response>> HttpClient::Send(Request request, absl::Duration timeout,
                                                      std::stop_token stop) const {
+  return Start(std::move(request), nullptr, timeout, std::move(stop));
+}
+
+Awaitable<absl::StatusOr<Response>> HttpClient::Stream(Request request, BodySink sink, absl::Duration timeout,
+                                                       std::stop_token stop) const {
+  return Start(std::move(request), std::move(sink), timeout, std::move(stop));
+}
+
+Awaitable<absl::StatusOr<Response>> HttpClient::Start(Request request, BodySink sink, absl::Duration timeout,
+                                                      std::stop_token stop) const {
   const std::shared_ptr<const State> state = state_;
   CO_ASSIGN_OR_RETURN(Url url, ParseUrl(request.url));
   if (!url.https && !state->options.allow_http) {
@@ -126,7 +140,7 @@ Awaitable<absl::StatusOr<Response>> HttpClient::Send(Request request, absl::Dura
   // On a strand, so that a cancellation from another thread does not meet an operation that starts.
   const auto strand = asio::make_strand(co_await asio::this_coro::executor);
   absl::StatusOr<Response> response = co_await asio::co_spawn(
-      strand, State::Exchange(state, url, std::move(request), timeout, stop), asio::use_awaitable);
+      strand, State::Exchange(state, url, std::move(request), std::move(sink), timeout, stop), asio::use_awaitable);
   if (!response.ok() && stop.stop_requested()) {
     co_return HttpError(absl::StatusCode::kCancelled, "HTTP_CANCELLED", "was not waited for", url);
   }
@@ -134,7 +148,7 @@ Awaitable<absl::StatusOr<Response>> HttpClient::Send(Request request, absl::Dura
 }
 
 Awaitable<absl::StatusOr<Response>> HttpClient::State::Exchange(std::shared_ptr<const State> self, Url url,
-                                                                Request request, absl::Duration timeout,
+                                                                Request request, BodySink sink, absl::Duration timeout,
                                                                 std::stop_token stop) {
   const auto executor = co_await asio::this_coro::executor;
   CO_ASSIGN_OR_RETURN(beast::tcp_stream connected, co_await Connect(url.host, url.port, timeout));
@@ -147,7 +161,7 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Exchange(std::shared_ptr<
     });
   });
   if (!url.https) {
-    co_return co_await self->Speak(*tcp, url, std::move(request));
+    co_return co_await self->Speak(*tcp, url, std::move(request), std::move(sink));
   }
   asio::ssl::stream<beast::tcp_stream&> tls(*tcp, self->tls);
   boost::system::error_code error;
@@ -163,11 +177,12 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Exchange(std::shared_ptr<
     co_return ToStatus(error, "TLS was agreed on", url);
   }
   // No goodbye at the end: the answer's own length says that it is whole.
-  co_return co_await self->Speak(tls, url, std::move(request));
+  co_return co_await self->Speak(tls, url, std::move(request), std::move(sink));
 }
 
-template <typename Stream>
-Awaitable<absl::StatusOr<Response>> HttpClient::State::Speak(Stream& stream, const Url& url, Request request) const {
+template <typename AnyStream>
+Awaitable<absl::StatusOr<Response>> HttpClient::State::Speak(AnyStream& stream, const Url& url, Request request,
+                                                             BodySink sink) const {
   beast::http::request<beast::http::string_body> message;
   message.version(11);
   message.method_string(request.method);
@@ -183,13 +198,18 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Speak(Stream& stream, con
   if (write_error) {
     co_return ToStatus(write_error, "the request was sent", url);
   }
-  beast::http::response_parser<beast::http::string_body> parser;
+  co_return co_await Listen(stream, url, std::move(sink));
+}
+
+template <typename AnyStream>
+Awaitable<absl::StatusOr<Response>> HttpClient::State::Listen(AnyStream& stream, const Url& url, BodySink sink) const {
+  beast::http::response_parser<beast::http::buffer_body> parser;
   parser.header_limit(static_cast<uint32_t>(options.max_header_bytes));
   parser.body_limit(options.max_body_bytes);
   beast::flat_buffer buffer;
-  auto [read_error, read] = co_await beast::http::async_read(stream, buffer, parser, kTuple);
-  if (read_error) {
-    co_return ToStatus(read_error, "the answer was read", url);
+  auto [head_error, head_bytes] = co_await beast::http::async_read_header(stream, buffer, parser, kTuple);
+  if (head_error) {
+    co_return ToStatus(head_error, "the answer was read", url);
   }
   Response response{.status = static_cast<int>(parser.get().result_int())};
   for (const auto& field : parser.get()) {
@@ -200,7 +220,23 @@ Awaitable<absl::StatusOr<Response>> HttpClient::State::Speak(Stream& stream, con
     std::string& value = response.headers[absl::AsciiStrToLower(std::string_view(field.name_string()))];
     absl::StrAppend(&value, value.empty() ? "" : ", ", std::string_view(field.value()));
   }
-  response.body = std::move(parser.get().body());
+  const bool streams = sink != nullptr && response.status / 100 == 2;
+  std::string piece(kPieceBytes, '\0');
+  while (!parser.is_done()) {
+    beast::http::buffer_body::value_type& body = parser.get().body();
+    body.data = piece.data();
+    body.size = piece.size();
+    auto [error, bytes] = co_await beast::http::async_read_some(stream, buffer, parser, kTuple);
+    const std::string_view got(piece.data(), piece.size() - body.size);
+    if (error && error != beast::http::error::need_buffer) {  // The piece is full: there is more.
+      co_return ToStatus(error, "the answer was read", url);
+    }
+    if (!streams) {
+      response.body.append(got);
+    } else if (!got.empty()) {
+      CO_RETURN_IF_ERROR(sink(got));
+    }
+  }
   co_return response;
 }
 

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/runtime/awaitable.h"
@@ -35,6 +37,10 @@ struct Response {
   std::string_view header(std::string_view name) const;
 };
 
+// Takes the next piece of a body. Called on threads of the executor, never twice at once, and not after the exchange has ended. An error ends the exchange and
+// is its result.
+using BodySink = absl::AnyInvocable<absl::Status(std::string_view piece)>;
+
 // One connection a request. Redirects are answers like others: they are not followed. TLS 1.2 or later; certificate and host name are always
 // checked. TLS is OpenSSL's, as in gRPC; see docs/decisions. Thread-safe.
 class HttpClient {
@@ -56,8 +62,15 @@ class HttpClient {
   // DEADLINE_EXCEEDED `HTTP_TIMED_OUT`; RESOURCE_EXHAUSTED `HTTP_RESPONSE_TOO_LARGE`; CANCELLED `HTTP_CANCELLED`.
   Awaitable<absl::StatusOr<Response>> Send(Request request, absl::Duration timeout, std::stop_token stop = {}) const;
 
+  // The same, but the body of an answer of 2xx goes to `sink` as it comes, and is not in the Response. max_body_bytes holds for all of it, `timeout` for the
+  // whole exchange.
+  Awaitable<absl::StatusOr<Response>> Stream(Request request, BodySink sink, absl::Duration timeout,
+                                             std::stop_token stop = {}) const;
+
  private:
   struct State;
+  Awaitable<absl::StatusOr<Response>> Start(Request request, BodySink sink, absl::Duration timeout,
+                                            std::stop_token stop) const;
   explicit HttpClient(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;
 };

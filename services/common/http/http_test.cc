@@ -160,6 +160,53 @@ TEST_F(HttpClientTest, SendsARequestAndReadsTheAnswer) {
   EXPECT_THAT(server.request(), HasSubstr("Content-Length: 4\r\n"));
 }
 
+TEST_F(HttpClientTest, StreamGivesTheBodyPieceByPieceBeforeItsEnd) {
+  OneAnswer server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n",
+                   /*close=*/false);
+  ASSERT_OK_AND_ASSIGN(auto client, HttpClient::Create({.allow_http = true}));
+  // The body never ends: what arrives was handed on before.
+  std::stop_source stop;
+  std::string got;
+  BodySink sink = [&](std::string_view piece) {
+    absl::StrAppend(&got, piece);
+    if (got == "hello world") {
+      stop.request_stop();
+    }
+    return absl::OkStatus();
+  };
+  EXPECT_THAT(BlockOn(*executor_,
+                      client->Stream({.url = server.url("/")}, std::move(sink), absl::Seconds(20), stop.get_token())),
+              HasReason("HTTP_CANCELLED"));
+  EXPECT_EQ(got, "hello world");
+}
+
+TEST_F(HttpClientTest, StreamEndsWithTheErrorOfItsSinkAndAtTheLimitOfBytes) {
+  ASSERT_OK_AND_ASSIGN(auto client, HttpClient::Create({.allow_http = true, .max_body_bytes = 1000}));
+  OneAnswer refused("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", /*close=*/false);
+  EXPECT_EQ(BlockOn(*executor_, client->Stream(
+                                    {.url = refused.url("/")},
+                                    [](std::string_view) { return absl::DataLossError("enough"); }, absl::Seconds(20)))
+                .status(),
+            absl::DataLossError("enough"));
+  OneAnswer large(absl::StrCat("HTTP/1.1 200 OK\r\n\r\n", std::string(2000, 'x')));
+  EXPECT_THAT(BlockOn(*executor_, client->Stream(
+                                      {.url = large.url("/")}, [](std::string_view) { return absl::OkStatus(); },
+                                      absl::Seconds(20))),
+              HasReason("HTTP_RESPONSE_TOO_LARGE"));
+}
+
+TEST_F(HttpClientTest, StreamLeavesTheBodyOfARefusalInTheResponse) {
+  OneAnswer server("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nwait");
+  ASSERT_OK_AND_ASSIGN(auto client, HttpClient::Create({.allow_http = true}));
+  ASSERT_OK_AND_ASSIGN(
+      const Response response,
+      BlockOn(*executor_, client->Stream(
+                              {.url = server.url("/")}, [](std::string_view) { return absl::DataLossError("read"); },
+                              absl::Seconds(20))));
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(response.body, "wait");
+}
+
 TEST_F(HttpClientTest, RedirectsAreNotFollowed) {
   OneAnswer server("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
   ASSERT_OK_AND_ASSIGN(const Response response, Send({.url = server.url("/")}));
