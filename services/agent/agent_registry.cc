@@ -18,6 +18,21 @@ absl::Status AgentNotFound(std::string_view name) {
 
 }  // namespace
 
+absl::Status ValidateRunInput(std::string_view name, const JsonSchema& schema, const nlohmann::json& input) {
+  std::vector<Violation> violations = schema.Validate(input);
+  if (violations.empty()) {
+    return absl::OkStatus();
+  }
+  std::string message = absl::StrCat("the input is not what agent '", name, "' takes:");
+  for (const Violation& violation : violations) {
+    absl::StrAppend(&message, " ", violation.pointer.empty() ? "/" : violation.pointer, ": ", violation.message, ";");
+  }
+  message.pop_back();
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, message,
+      {.domain = "bulkhead.agent", .reason = "RUN_INPUT_INVALID", .metadata = ViolationMetadata(violations)});
+}
+
 AgentRegistry::AgentRegistry(std::map<std::string, Registered, std::less<>> agents) : agents_(std::move(agents)) {}
 
 absl::StatusOr<std::unique_ptr<AgentRegistry>> AgentRegistry::Create(std::vector<AgentFactory> agents) {
@@ -68,21 +83,7 @@ absl::StatusOr<const AgentFactory*> AgentRegistry::Find(std::string_view name) c
 
 absl::Status AgentRegistry::ValidateInput(std::string_view name, const nlohmann::json& input) const {
   auto found = agents_.find(name);
-  if (found == agents_.end()) {
-    return AgentNotFound(name);
-  }
-  std::vector<Violation> violations = found->second.schema->Validate(input);
-  if (violations.empty()) {
-    return absl::OkStatus();
-  }
-  std::string message = absl::StrCat("the input is not what agent '", name, "' takes:");
-  for (const Violation& violation : violations) {
-    absl::StrAppend(&message, " ", violation.pointer.empty() ? "/" : violation.pointer, ": ", violation.message, ";");
-  }
-  message.pop_back();
-  return MakeError(
-      absl::StatusCode::kInvalidArgument, message,
-      {.domain = "bulkhead.agent", .reason = "RUN_INPUT_INVALID", .metadata = ViolationMetadata(violations)});
+  return found == agents_.end() ? AgentNotFound(name) : ValidateRunInput(name, *found->second.schema, input);
 }
 
 std::vector<const AgentFactory*> AgentRegistry::List(std::string_view after, size_t limit) const {

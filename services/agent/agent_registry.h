@@ -16,6 +16,10 @@
 
 namespace bulkhead::agent {
 
+// INVALID_ARGUMENT `RUN_INPUT_INVALID` (metadata: every violation by its JSON Pointer) unless `input` is what `schema`, of the agent
+// `name`, allows.
+absl::Status ValidateRunInput(std::string_view name, const JsonSchema& schema, const nlohmann::json& input);
+
 // Immutable, thread-safe; no operation waits for anything.
 class AgentRegistry {
  public:

@@ -13,6 +13,7 @@
 #include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/agents/analyst.h"
+#include "services/agent/defined_agents.h"
 #include "services/agent/definition.h"
 #include "services/agent/definition_store.h"
 #include "services/agent/peer_service.h"
@@ -23,6 +24,7 @@
 #include "services/agent/run_schema.h"
 #include "services/agent/run_service_core.h"
 #include "services/agent/run_store.h"
+#include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/pipeline/pipeline.h"
@@ -264,9 +266,8 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
                              if (absl::StatusOr<const AgentFactory*> built_in = registry_->Find(name); built_in.ok()) {
                                co_return ToProto((*built_in)->spec);
                              }
-                             const std::string& user = call.user->user();
-                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, definitions_->For(user).Get(name));
-                             co_return ToProto(definition, user);
+                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, SeenBy(*call.user).Get(name));
+                             co_return ToProto(definition);
                            });
   }
 
@@ -275,7 +276,7 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
     return rpc::ServeUnary(
         calls_, "bulkhead.agent.v1.AgentService/ListAgents", context, request, response,
         [this](const rpc::CallContext& call, const v1::ListAgentsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(call.user->user(), request); });
+            -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(*call.user, request); });
   }
 
   grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context, const v1::CreateAgentRequest* request,
@@ -283,17 +284,16 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
     return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/CreateAgent", context, request, response,
                            [this](const rpc::CallContext& call,
                                   const v1::CreateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-                             const std::string& user = call.user->user();
                              CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
                              if (registry_->Find(definition.name).ok()) {
                                co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS",
                                                  "is the name of a built-in agent", definition.name);
                              }
-                             const DefinitionStore::Scoped definitions = definitions_->For(user);
+                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
                              CO_ASSIGN_OR_RETURN(
                                  DefinitionRecord created,
                                  co_await definitions.Create(std::move(definition), request.request_id()));
-                             co_return ToProto(created, user);
+                             co_return ToProto(created);
                            });
   }
 
@@ -302,17 +302,16 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
     return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response,
                            [this](const rpc::CallContext& call,
                                   const v1::UpdateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-                             const std::string& user = call.user->user();
                              CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
                              if (registry_->Find(definition.name).ok()) {
                                co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
                                                  "cannot be changed", definition.name);
                              }
-                             const DefinitionStore::Scoped definitions = definitions_->For(user);
+                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
                              CO_ASSIGN_OR_RETURN(
                                  DefinitionRecord updated,
                                  co_await definitions.Update(std::move(definition), request.agent().etag()));
-                             co_return ToProto(updated, user);
+                             co_return ToProto(updated);
                            });
   }
 
@@ -326,13 +325,15 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
                                co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
                                                  "cannot be deleted", name);
                              }
-                             const DefinitionStore::Scoped definitions = definitions_->For(call.user->user());
-                             CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name)));
+                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
+                             CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name), clock_->Now()));
                              co_return Empty();
                            });
   }
 
  private:
+  DefinitionStore::Scoped SeenBy(const UserContext& user) const { return definitions_->For(user.user(), user.roles()); }
+
   static absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what,
                               std::string_view name) {
     return MakeError(
@@ -353,19 +354,19 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
         .name = std::move(name), .content = content.SerializeAsString(), .update_time = clock_->Now()};
   }
 
-  // Built-in agents and the user's own, by name.
-  absl::StatusOr<v1::ListAgentsResponse> List(const std::string& user, const v1::ListAgentsRequest& request) {
-    const std::string list = absl::StrCat("agents ", user);
+  // Built-in agents and those that the user sees, by name.
+  absl::StatusOr<v1::ListAgentsResponse> List(const UserContext& user, const v1::ListAgentsRequest& request) {
+    const std::string list = absl::StrCat("agents ", user.user());
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     ASSIGN_OR_RETURN(std::string after, DecodePageToken(list, request.page_token()));
-    ASSIGN_OR_RETURN(std::vector<DefinitionRecord> own, definitions_->For(user).List());
+    ASSIGN_OR_RETURN(std::vector<DefinitionRecord> defined, SeenBy(user).List());
     std::map<std::string, v1::Agent> agents;
     for (const AgentFactory* built_in : registry_->List(after, SIZE_MAX)) {
       agents.emplace(built_in->spec.name, ToProto(built_in->spec));
     }
-    for (const DefinitionRecord& definition : own) {
+    for (const DefinitionRecord& definition : defined) {
       if (definition.name > after) {
-        agents.emplace(definition.name, ToProto(definition, user));
+        agents.emplace(definition.name, ToProto(definition));
       }
     }
     v1::ListAgentsResponse response;
@@ -440,6 +441,7 @@ struct AgentServer::State {
   std::unique_ptr<pipeline::Source> outbox;
   std::unique_ptr<RunStore> store;
   std::unique_ptr<DefinitionStore> definitions;
+  std::unique_ptr<DefinedAgents> defined;
   std::unique_ptr<pipeline::Pipeline> relay;
   std::unique_ptr<RunRetention> retention;
   std::unique_ptr<RunEngine> engine;
@@ -468,12 +470,13 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
-  ASSIGN_OR_RETURN(state->database,
-                   storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                                            .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables,
-                                                           kRunRelations, kRunCancelReason},
-                                            .durable = options.durable,
-                                            .before_commit = std::move(dependencies.before_commit)}));
+  ASSIGN_OR_RETURN(
+      state->database,
+      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
+                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing},
+                               .durable = options.durable,
+                               .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
@@ -489,6 +492,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                             "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
+  state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{});
   state->relay =
       pipeline::From(state->outbox.get(), {.name = "outbox", .max_backoff = absl::Seconds(2)},
                      {.executor = dependencies.executor,
@@ -519,6 +523,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                      .events = state->publisher.get()},
        .executor = dependencies.executor,
        .registry = state->registry.get(),
+       .definitions = state->defined.get(),
        .sealer = dependencies.sealer});
   if (rpc::RevocationSet* const revocations = dependencies.rpc.revocations; revocations != nullptr) {
     state->guard = std::make_shared<RevocationGuard>(RevocationGuard::Dependencies{.revocations = revocations,
@@ -543,7 +548,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .store = state->store.get(),
                                    .engine = state->engine.get(),
                                    .registry = state->registry.get(),
-                                   .definitions = state->definitions.get(),
+                                   .definitions = state->defined.get(),
                                    .exchange = state->exchange.get(),
                                    .sealer = dependencies.sealer,
                                    .guard = state->guard.get()});

@@ -1,4 +1,4 @@
-// Users' definitions of agents, each version kept.
+// Users' definitions of agents, and which roles see them. Versions that are replaced or deleted stay for the runs that began with them.
 #ifndef SERVICES_AGENT_DEFINITION_STORE_H_
 #define SERVICES_AGENT_DEFINITION_STORE_H_
 
@@ -21,15 +21,20 @@ struct Migration;
 
 namespace bulkhead::agent {
 
-// The tables of the store.
+// The tables of the store. They stand in the database of the runs, whose `definition` refers to them.
 extern const storage::Migration kDefinitionTables;
+extern const storage::Migration kDefinitionSharing;
 
 // One version of a definition.
 struct DefinitionRecord {
-  std::string name;  // "weekly-report", unique among its owner's.
+  int64_t key = 0;    // Of this version; never used again.
+  std::string owner;  // The id of its user.
+  std::string name;   // "weekly-report", unique among its owner's.
   int64_t version = 0;
   std::string content;  // A serialized bulkhead.agent.v1.Agent; what the store knows is not in it.
   absl::Time update_time;
+  std::vector<std::string>
+      shared_with;  // Ids of roles. Only for Create and Update: what is read has them in its content.
 
   // Differs from version to version, also when a name is used again.
   std::string etag() const;
@@ -41,7 +46,7 @@ class DefinitionStore {
   // `database` outlives the store.
   explicit DefinitionStore(storage::Database* database) : database_(database) {}
 
-  // What one user has made; nobody else sees it.
+  // What one user sees: what it has made, and what is shared with one of its roles. Its own stands before another's of the same name.
   class Scoped {
    public:
     // The newest version. NOT_FOUND `AGENT_NOT_FOUND`.
@@ -49,21 +54,30 @@ class DefinitionStore {
     // The newest versions, by name.
     absl::StatusOr<std::vector<DefinitionRecord>> List() const;
     // Version 1, or what the first call with this request id made. ALREADY_EXISTS `AGENT_EXISTS`,
-    // RESOURCE_EXHAUSTED `AGENT_QUOTA_EXCEEDED`.
+    // RESOURCE_EXHAUSTED `AGENT_QUOTA_EXCEEDED`. A name can be shared by one user only: ALREADY_EXISTS `AGENT_NAME_SHARED`.
     Awaitable<absl::StatusOr<DefinitionRecord>> Create(DefinitionRecord definition, std::string request_id) const;
-    // The next version. NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `AGENT_CHANGED` unless `etag` is the
-    // newest one's.
+    // The next version, of what is the user's own. NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `AGENT_CHANGED` unless `etag` is the
+    // newest one's; ALREADY_EXISTS `AGENT_NAME_SHARED`.
     Awaitable<absl::StatusOr<DefinitionRecord>> Update(DefinitionRecord definition, std::string etag) const;
-    // All versions. NOT_FOUND `AGENT_NOT_FOUND`.
-    Awaitable<absl::Status> Delete(std::string name) const;
+    // What is the user's own. NOT_FOUND `AGENT_NOT_FOUND`.
+    Awaitable<absl::Status> Delete(std::string name, absl::Time now) const;
 
    private:
     friend class DefinitionStore;
-    Scoped(storage::Database* database, std::string owner) : database_(database), owner_(std::move(owner)) {}
+    Scoped(storage::Database* database, std::string owner, std::vector<std::string> roles)
+        : database_(database), owner_(std::move(owner)), roles_(std::move(roles)) {}
     storage::Database* database_;
     std::string owner_;
+    std::vector<std::string> roles_;
   };
-  Scoped For(std::string owner) const { return Scoped(database_, std::move(owner)); }
+  Scoped For(std::string owner, std::vector<std::string> roles) const {
+    return Scoped(database_, std::move(owner), std::move(roles));
+  }
+
+  // --- for the engine, which executes everybody's runs ---
+
+  // One version, also after it has been replaced or deleted. NOT_FOUND `AGENT_NOT_FOUND`.
+  absl::StatusOr<DefinitionRecord> VersionAcrossUsers(int64_t key) const;
 
  private:
   storage::Database* const database_;

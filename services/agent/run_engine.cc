@@ -255,10 +255,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       co_return;
     }
     const Ownership ownership{.key = taken->run.key, .epoch = taken->run.epoch};
-    const AgentFactory* factory = nullptr;
+    std::string agent_version;
     std::unique_ptr<Agent> agent;
     std::shared_ptr<const RawToken> token;
-    absl::Status prepared = state->Prepare(taken->run, factory, agent, token);
+    absl::Status prepared = state->Prepare(taken->run, agent_version, agent, token);
     if (!prepared.ok() || taken->run.state == RunState::kCancelling) {
       co_await state->EndUnstarted(
           ownership, run,
@@ -268,7 +268,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
 
     auto execution = std::make_shared<Execution>(
-        Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = factory->spec.version},
+        Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = std::move(agent_version)},
         state->dependencies.execution, *std::move(taken), std::move(token),
         [weak = std::weak_ptr<State>(state), run](Execution::Release release) {
           if (std::shared_ptr<State> state = weak.lock()) {
@@ -313,18 +313,28 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
                                    boost::asio::use_awaitable);
   }
 
+  // A definition in the version that the run began with; of a linked-in agent there is one only.
+  absl::StatusOr<AgentFactory> FactoryFor(const RunRecord& run) const {
+    if (run.definition != 0 && dependencies.definitions != nullptr) {
+      return dependencies.definitions->Version(run.definition);
+    }
+    ASSIGN_OR_RETURN(const AgentFactory* linked_in, dependencies.registry->Find(run.agent));
+    return *linked_in;
+  }
+
   // What a run needs before it can execute. DEADLINE_EXCEEDED when its time is over.
-  absl::Status Prepare(const RunRecord& run, const AgentFactory*& factory, std::unique_ptr<Agent>& agent,
+  absl::Status Prepare(const RunRecord& run, std::string& agent_version, std::unique_ptr<Agent>& agent,
                        std::shared_ptr<const RawToken>& token) {
     if (clock()->Now() >= run.deadline) {
       return TimedOut(run);
     }
-    ASSIGN_OR_RETURN(factory, dependencies.registry->Find(run.agent));
+    ASSIGN_OR_RETURN(const AgentFactory factory, FactoryFor(run));
+    agent_version = factory.spec.version;
     ASSIGN_OR_RETURN(Secret secret, dependencies.sealer->Open(run.sealed_token, run.name()));
     token = std::make_shared<const RawToken>(std::move(secret));
     std::string thrown;
     try {
-      agent = factory->make();
+      agent = factory.make();
     } catch (const std::exception& e) {
       thrown = e.what();
     } catch (...) {

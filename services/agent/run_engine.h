@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/agent/agent_registry.h"
+#include "services/agent/defined_agents.h"
 #include "services/agent/execution.h"
 #include "services/agent/run_queue.h"
 #include "services/agent/run_record.h"
@@ -30,6 +31,7 @@ class RunEngine {
     ExecutionDependencies execution;
     Executor* executor = nullptr;
     const AgentRegistry* registry = nullptr;
+    const DefinedAgents* definitions = nullptr;  // Null where users define none.
     const crypto::Sealer* sealer = nullptr;
   };
 

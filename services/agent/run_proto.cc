@@ -127,7 +127,7 @@ v1::Agent ToProto(const AgentSpec& spec) {
   return out;
 }
 
-v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner) {
+v1::Agent ToProto(const DefinitionRecord& definition) {
   v1::Agent out;
   if (!out.ParseFromString(definition.content)) {
     out.Clear();
@@ -135,7 +135,7 @@ v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner) {
   out.set_name(absl::StrCat("agents/", definition.name));
   out.set_version(absl::StrCat(definition.version));
   out.set_built_in(false);
-  out.set_owner(absl::StrCat("users/", owner));
+  out.set_owner(absl::StrCat("users/", definition.owner));
   SetTimestamp(definition.update_time, out.mutable_update_time());
   out.set_etag(definition.etag());
   return out;

@@ -17,7 +17,7 @@ namespace bulkhead::agent {
 v1::Run ToProto(const RunRecord& run);
 v1::Approval ToProto(const ApprovalRecord& approval, std::string_view owner);
 v1::Agent ToProto(const AgentSpec& spec);
-v1::Agent ToProto(const DefinitionRecord& definition, std::string_view owner);
+v1::Agent ToProto(const DefinitionRecord& definition);
 
 // "run-1" out of "users/ada/runs/run-1". INVALID_ARGUMENT `RUN_NAME_INVALID`: not of that form, or
 // an id that no run can have (empty, a placeholder, malformed); NOT_FOUND `RUN_NOT_FOUND` when the

@@ -66,6 +66,8 @@ struct RunRecord {
   std::string request_id;
   std::optional<absl::Time> interrupt_time;  // Since when it is held back.
   std::string parent;                        // The id of the run that started it, or "".
+  int64_t definition = 0;  // The version of a user's definition that it executes; 0: a linked-in agent.
+  std::string roles;       // Of its user when it was made, with spaces between: what its children may see.
 
   std::string name() const { return "users/" + owner + "/runs/" + id; }
 };

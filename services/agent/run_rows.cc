@@ -48,7 +48,8 @@ std::optional<RunError> ErrorOf(const Row& row, int column) {
 const std::string_view kRunColumns =
     "key, id, owner, session, agent, agent_version, state, input, answer, error, create_time, "
     "start_time, end_time, "
-    "deadline, steps, recoveries, timing, epoch, sealed_token, traceparent, request_id, interrupt_time, parent";
+    "deadline, steps, recoveries, timing, epoch, sealed_token, traceparent, request_id, interrupt_time, parent, "
+    "definition, roles";
 
 const std::string_view kApprovalColumns =
     "approvals.id, path, step, command, question, tool, arguments, call_hash, "
@@ -102,6 +103,8 @@ RunRecord RunOf(const Row& row) {
   run.request_id = row.IsNull(20) ? "" : row.Text(20);
   run.interrupt_time = MaybeTime(row, 21);
   run.parent = row.Text(22);
+  run.definition = row.Int(23);
+  run.roles = row.Text(24);
   return run;
 }
 

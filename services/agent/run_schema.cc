@@ -89,6 +89,12 @@ const storage::Migration kRunCancelReason = {
     .name = "why a run was cancelled that nobody cancelled",
     .statements = "ALTER TABLE runs ADD COLUMN cancel_reason TEXT NOT NULL DEFAULT ''"};
 
+const storage::Migration kRunDefinitions = {.name = "run_definitions", .statements = R"sql(
+ALTER TABLE runs ADD COLUMN definition INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN roles TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_by_definition ON runs (definition) WHERE definition <> 0;
+)sql"};
+
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
 

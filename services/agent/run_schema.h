@@ -12,6 +12,8 @@ extern const storage::Migration kRunTables;
 extern const storage::Migration kRunRelations;
 // Why a run was cancelled that nobody cancelled.
 extern const storage::Migration kRunCancelReason;
+// Which version of a definition a run executes, and the roles of its user.
+extern const storage::Migration kRunDefinitions;
 
 }  // namespace bulkhead::agent
 

@@ -5,6 +5,9 @@
 
 #include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "services/common/json_schema/json_schema.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -30,6 +33,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext cal
     co_return Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
   }
   Origin origin{.user = call.user->user(),
+                .roles = call.user->roles(),
                 .session = call.user->session(),
                 .token = call.token,
                 .traceparent = call.traceparent,
@@ -53,6 +57,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::StartChild(RunRecord parent
                          .metadata = {{"limit", absl::StrCat(kMaxChildDepth)}}});
   }
   Origin origin{.user = parent.owner,
+                .roles = absl::StrSplit(parent.roles, ' ', absl::SkipEmpty()),
                 .session = parent.session,
                 .token = std::move(token),
                 .traceparent = parent.traceparent,
@@ -72,6 +77,19 @@ Awaitable<void> RunServiceCore::CancelChild(std::string owner, std::string child
   }
 }
 
+absl::Status RunServiceCore::Choose(const Origin& origin, const NewRun& wanted, RunRecord& run) const {
+  run.agent = wanted.agent;
+  if (absl::StatusOr<const AgentFactory*> linked_in = dependencies_.registry->Find(wanted.agent); linked_in.ok()) {
+    run.agent_version = (*linked_in)->spec.version;
+    return dependencies_.registry->ValidateInput(wanted.agent, wanted.input);
+  }
+  ASSIGN_OR_RETURN(DefinedAgent defined, dependencies_.definitions->Find(origin.user, origin.roles, wanted.agent));
+  run.agent_version = defined.factory.spec.version;
+  run.definition = defined.definition;
+  ASSIGN_OR_RETURN(std::unique_ptr<JsonSchema> schema, JsonSchema::Compile(defined.factory.spec.input_schema));
+  return ValidateRunInput(wanted.agent, *schema, wanted.input);
+}
+
 Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, NewRun wanted) {
   const RunStore::Scoped runs = store().For(origin.user);
   if (!wanted.request_id.empty()) {
@@ -81,27 +99,18 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, Ne
       co_return *std::move(first);
     }
   }
-  absl::StatusOr<const AgentFactory*> found = dependencies_.registry->Find(wanted.agent);
-  if (!found.ok() && dependencies_.definitions->For(origin.user).Get(wanted.agent).ok()) {
-    co_return MakeError(
-        absl::StatusCode::kFailedPrecondition,
-        absl::StrCat("'", wanted.agent, "' is a definition, which this version keeps and does not execute yet"),
-        {.domain = "bulkhead.agent", .reason = "AGENT_NOT_EXECUTABLE", .metadata = {{"agent", wanted.agent}}});
-  }
-  CO_ASSIGN_OR_RETURN(const AgentFactory* agent, std::move(found));
-  CO_RETURN_IF_ERROR(dependencies_.registry->ValidateInput(wanted.agent, wanted.input));
+  RunRecord run;
+  CO_RETURN_IF_ERROR(Choose(origin, wanted, run));
   if (wanted.timeout.has_value() && *wanted.timeout <= absl::ZeroDuration()) {
     co_return Invalid("RUN_TIMEOUT_INVALID", "timeout is not positive");
   }
   const absl::Duration timeout = std::min(wanted.timeout.value_or(options_.run_timeout), options_.run_timeout);
 
   const absl::Time now = dependencies_.clock->Now();
-  RunRecord run;
   run.id = dependencies_.ids->NewId("run");
   run.owner = origin.user;
   run.session = origin.session;
-  run.agent = agent->spec.name;
-  run.agent_version = agent->spec.version;
+  run.roles = absl::StrJoin(origin.roles, " ");
   run.input = wanted.input.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   run.create_time = now;
   run.deadline = now + timeout;

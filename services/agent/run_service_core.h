@@ -5,13 +5,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
 #include "services/agent/agent_registry.h"
-#include "services/agent/definition_store.h"
+#include "services/agent/defined_agents.h"
 #include "services/agent/peers.h"
 #include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
@@ -48,7 +49,7 @@ class RunServiceCore final : public ChildRuns {
     const RunStore* store = nullptr;
     RunEngine* engine = nullptr;
     const AgentRegistry* registry = nullptr;
-    const DefinitionStore* definitions = nullptr;
+    const DefinedAgents* definitions = nullptr;
     TokenExchange* exchange = nullptr;
     const crypto::Sealer* sealer = nullptr;
     RevocationGuard* guard = nullptr;  // Null where nothing can be revoked.
@@ -76,11 +77,14 @@ class RunServiceCore final : public ChildRuns {
   // For whom a run is made.
   struct Origin {
     std::string user;
+    std::vector<std::string> roles;
     std::string session;
     std::shared_ptr<const RawToken> token;
     std::string traceparent;
     std::string parent;  // The id of the run that asks, or "".
   };
+  // Says in `run` which agent it executes, one that is linked in or one that the user sees, and checks the input.
+  absl::Status Choose(const Origin& origin, const NewRun& wanted, RunRecord& run) const;
   Awaitable<absl::StatusOr<RunRecord>> CreateFor(Origin origin, NewRun wanted);
 
   const Options options_;

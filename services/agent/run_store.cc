@@ -110,17 +110,18 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
                         .metadata = {{"limit", absl::StrCat(max_unfinished)}},
                         .retry_after = absl::Seconds(1)});
     }
-    RETURN_IF_ERROR(
-        connection
-            .Execute(
-                "INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
-                "create_time, "
-                "deadline, sealed_token, traceparent, request_id, parent) VALUES (?, ?, ?, ?, ?, ?, ?, "
-                "?, ?, ?, ?, ?, ?)",
-                {run.id, run.owner, run.session, run.agent, run.agent_version, static_cast<int64_t>(RunState::kPending),
-                 run.input, Micros(run.create_time), Micros(run.deadline), storage::Blob{run.sealed_token},
-                 run.traceparent, run.request_id.empty() ? Value(nullptr) : Value(run.request_id), run.parent})
-            .status());
+    RETURN_IF_ERROR(connection
+                        .Execute("INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
+                                 "create_time, "
+                                 "deadline, sealed_token, traceparent, request_id, parent, definition, roles) VALUES "
+                                 "(?, ?, ?, ?, ?, ?, ?, "
+                                 "?, ?, ?, ?, ?, ?, ?, ?)",
+                                 {run.id, run.owner, run.session, run.agent, run.agent_version,
+                                  static_cast<int64_t>(RunState::kPending), run.input, Micros(run.create_time),
+                                  Micros(run.deadline), storage::Blob{run.sealed_token}, run.traceparent,
+                                  run.request_id.empty() ? Value(nullptr) : Value(run.request_id), run.parent,
+                                  run.definition, run.roles})
+                        .status());
     run.key = connection.last_insert_id();
     run.state = RunState::kPending;
     stored = run;
