@@ -116,35 +116,8 @@ absl::Status CheckType(const StrictJson& header, const JwsPolicy& policy) {
   return Refuse("TOKEN_TYPE_REFUSED", absl::StrCat("The token is not of the type ", policy.type, "."));
 }
 
-}  // namespace
-
-absl::StatusOr<Jws> Jws::Parse(std::string_view compact, const JwsPolicy& policy) {
-  if (compact.empty()) {
-    return Refuse("TOKEN_MISSING", "The request carries no token.");
-  }
-  if (compact.size() > policy.max_bytes) {
-    return Refuse("TOKEN_TOO_LARGE", absl::StrCat("The token is longer than ", policy.max_bytes, " bytes."));
-  }
-  const size_t first = compact.find('.');
-  const size_t second = first == std::string_view::npos ? first : compact.find('.', first + 1);
-  if (second == std::string_view::npos || first == 0 || second == first + 1 ||
-      compact.find('.', second + 1) != std::string_view::npos) {
-    return Malformed("is not a JWS in compact form: three parts of base64url with dots between them");
-  }
-  Jws jws;
-  jws.header_ = compact.substr(0, first);
-  jws.payload_ = compact.substr(first + 1, second - first - 1);
-  jws.signature_ = compact.substr(second + 1);
-  jws.signed_part_ = compact.substr(0, second);
-  RETURN_IF_ERROR(jws.ReadHeader(policy));
-  if (jws.signature_.empty()) {
-    return Malformed("has no signature");
-  }
-  return jws;
-}
-
-absl::Status Jws::ReadHeader(const JwsPolicy& policy) {
-  std::optional<std::string> text = DecodeBase64Url(header_);
+absl::StatusOr<JwsHeader> ReadHeader(std::string_view encoded, const JwsPolicy& policy) {
+  std::optional<std::string> text = DecodeBase64Url(encoded);
   if (!text.has_value()) {
     return EncodingInvalid();
   }
@@ -159,21 +132,55 @@ absl::Status Jws::ReadHeader(const JwsPolicy& policy) {
       return RefuseParameter("TOKEN_KEY_EMBEDDED", name, "a token does not bring its own key");
     }
   }
-  ASSIGN_OR_RETURN(algorithm_, ReadAlgorithm(header, policy));
+  JwsHeader read{.text = std::string(encoded)};
+  ASSIGN_OR_RETURN(read.algorithm, ReadAlgorithm(header, policy));
   RETURN_IF_ERROR(CheckType(header, policy));
   const JsonValue* const key_id = header.root().Find("kid");
   if (key_id == nullptr && policy.key_id_may_be_absent) {
-    return absl::OkStatus();
+    return read;
   }
   if (key_id == nullptr || !key_id->is_string() || key_id->text().empty()) {
     return Refuse("TOKEN_KEY_ID_MISSING", "The token does not say by `kid` which key signed it.");
   }
-  key_id_ = std::string(key_id->text());
-  return absl::OkStatus();
+  read.key_id = std::string(key_id->text());
+  return read;
+}
+
+}  // namespace
+
+absl::StatusOr<Jws> Jws::Parse(std::string_view compact, const JwsPolicy& policy,
+                               std::shared_ptr<const JwsHeader> known) {
+  if (compact.empty()) {
+    return Refuse("TOKEN_MISSING", "The request carries no token.");
+  }
+  if (compact.size() > policy.max_bytes) {
+    return Refuse("TOKEN_TOO_LARGE", absl::StrCat("The token is longer than ", policy.max_bytes, " bytes."));
+  }
+  const size_t first = compact.find('.');
+  const size_t second = first == std::string_view::npos ? first : compact.find('.', first + 1);
+  if (second == std::string_view::npos || first == 0 || second == first + 1 ||
+      compact.find('.', second + 1) != std::string_view::npos) {
+    return Malformed("is not a JWS in compact form: three parts of base64url with dots between them");
+  }
+  Jws jws;
+  jws.payload_ = compact.substr(first + 1, second - first - 1);
+  jws.signature_ = compact.substr(second + 1);
+  jws.signed_part_ = compact.substr(0, second);
+  const std::string_view header = compact.substr(0, first);
+  if (known != nullptr && known->text == header) {
+    jws.header_ = std::move(known);
+  } else {
+    ASSIGN_OR_RETURN(JwsHeader read, ReadHeader(header, policy));
+    jws.header_ = std::make_shared<const JwsHeader>(std::move(read));
+  }
+  if (jws.signature_.empty()) {
+    return Malformed("has no signature");
+  }
+  return jws;
 }
 
 absl::Status Jws::CheckSignature(const crypto::VerifyingKey& key) const {
-  if (algorithm_ != key.algorithm()) {
+  if (algorithm() != key.algorithm()) {
     return Refuse("TOKEN_ALGORITHM_REFUSED", "The token's algorithm is not that of its key.");
   }
   std::array<char, kMaxSignatureBytes> buffer;

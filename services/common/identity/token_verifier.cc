@@ -290,7 +290,8 @@ absl::StatusOr<VerifiedToken> TokenVerifier::Verify(const RawToken& token) const
 
 absl::StatusOr<VerifiedToken> TokenVerifier::VerifyAnew(const RawToken& token,
                                                         std::shared_ptr<const crypto::VerifyingKey>& key) const {
-  ASSIGN_OR_RETURN(const Jws jws, Jws::Parse(token.Reveal(), policy_));
+  std::shared_ptr<const JwsHeader> known = last_header_.load(std::memory_order_acquire);
+  ASSIGN_OR_RETURN(const Jws jws, Jws::Parse(token.Reveal(), policy_, known));
   key = keys_->Find(jws.key_id());
   if (key == nullptr) {
     return MakeError(absl::StatusCode::kUnauthenticated,
@@ -298,6 +299,9 @@ absl::StatusOr<VerifiedToken> TokenVerifier::VerifyAnew(const RawToken& token,
                      {.domain = "bulkhead.auth", .reason = "TOKEN_KEY_UNKNOWN", .metadata = {{"kid", jws.key_id()}}});
   }
   RETURN_IF_ERROR(jws.CheckSignature(*key));
+  if (jws.header() != known) {
+    last_header_.store(jws.header(), std::memory_order_release);
+  }
   // Only now is anything in the payload worth reading.
   ASSIGN_OR_RETURN(std::string payload, jws.DecodePayload());
   StrictJson object;

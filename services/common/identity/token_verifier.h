@@ -2,6 +2,7 @@
 #ifndef SERVICES_COMMON_IDENTITY_TOKEN_VERIFIER_H_
 #define SERVICES_COMMON_IDENTITY_TOKEN_VERIFIER_H_
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -64,6 +65,8 @@ class TokenVerifier {
   KeySource* const keys_;
   const Clock* const clock_;
   const std::unique_ptr<VerifiedTokenCache> cache_;  // Null when it remembers none.
+  // That of the last token whose signature was right: the tokens of one key all have the same.
+  mutable std::atomic<std::shared_ptr<const JwsHeader>> last_header_;
 };
 
 // Signs `claims` as a JWS in compact form with `typ` "at+jwt" (RFC 9068) and the given key id. Used by the auth service
