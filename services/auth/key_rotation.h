@@ -13,7 +13,8 @@
 
 namespace bulkhead::auth {
 
-// Thread-safe. The age of a key is what its record says, so a restart neither delays a rotation nor makes one.
+// Thread-safe. A key's age is the time that it has signed for by its record, so a restart neither delays a rotation nor makes one. A key that signs
+// when the process starts and is of another algorithm than the configured one is replaced as soon as everybody can know its successor.
 class KeyRotation {
  public:
   struct Dependencies {  // All outlive its coroutine: Shutdown, then drain the executor.

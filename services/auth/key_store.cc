@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,14 +35,18 @@ std::optional<absl::Time> OptionalTime(const storage::Row& row, int column) {
   return row.IsNull(column) ? std::nullopt : std::optional(absl::FromUnixMicros(row.Int(column)));
 }
 
-KeyStore::State StateOf(const KeyStore::Description& key, absl::Time now) {
+// The one that signs, then the newest, whatever the clock said when they were made.
+constexpr std::string_view kOrder =
+    " ORDER BY NOT revoked AND expires_at IS NULL AND signs_since IS NOT NULL DESC, created_at DESC, id";
+
+KeyStore::State StateOf(const KeyStore::Description& key, bool signs, absl::Time now) {
   if (key.revoked_at.has_value()) {
     return KeyStore::State::kRevoked;
   }
-  if (!key.expires_at.has_value()) {
+  if (signs) {
     return KeyStore::State::kSigning;
   }
-  return now < *key.expires_at ? KeyStore::State::kVerifying : KeyStore::State::kExpired;
+  return !key.expires_at.has_value() || now < *key.expires_at ? KeyStore::State::kVerifying : KeyStore::State::kExpired;
 }
 
 }  // namespace
@@ -49,14 +54,12 @@ KeyStore::State StateOf(const KeyStore::Description& key, absl::Time now) {
 absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(Options options, Dependencies dependencies) {
   auto store = absl::WrapUnique(new KeyStore(options, dependencies));
   RETURN_IF_ERROR(store->Load());
-  bool none = false;
-  {
-    absl::MutexLock lock(store->mutex_);
-    none = store->keys_.empty() || store->keys_.front()->expires_at.has_value();
-  }
-  if (none) {
-    RETURN_IF_ERROR(dependencies.database->WriteAndWait(
-        [&](storage::Connection& connection) { return store->Insert(connection, options.algorithm); }));
+  const std::shared_ptr<const Key> signer = store->Signer();
+  const std::shared_ptr<const Key> upcoming = store->Upcoming();
+  if (signer == nullptr || upcoming == nullptr || upcoming->key->algorithm() != options.algorithm) {
+    RETURN_IF_ERROR(dependencies.database->WriteAndWait([&](storage::Connection& connection) {
+      return signer == nullptr ? store->Succeed(connection, options.algorithm) : store->Prepare(connection);
+    }));
     RETURN_IF_ERROR(store->Load());
   }
   return store;
@@ -75,7 +78,17 @@ std::shared_ptr<const crypto::VerifyingKey> KeyStore::Find(std::string_view key_
 
 std::shared_ptr<const KeyStore::Key> KeyStore::Signer() const {
   absl::MutexLock lock(mutex_);
-  return keys_.front();
+  const auto found = absl::c_find_if(keys_, [](const std::shared_ptr<const Key>& key) {
+    return key->signs_since.has_value() && !key->expires_at.has_value();
+  });
+  return found == keys_.end() ? nullptr : *found;
+}
+
+std::shared_ptr<const KeyStore::Key> KeyStore::Upcoming() const {
+  absl::MutexLock lock(mutex_);
+  const auto found =
+      absl::c_find_if(keys_, [](const std::shared_ptr<const Key>& key) { return !key->signs_since.has_value(); });
+  return found == keys_.end() ? nullptr : *found;
 }
 
 std::vector<std::shared_ptr<const KeyStore::Key>> KeyStore::Valid() const {
@@ -95,9 +108,9 @@ absl::StatusOr<std::vector<KeyStore::Description>> KeyStore::List() const {
   std::vector<Description> keys;
   RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) {
     return connection.Query(
-        "SELECT id, algorithm, created_at, expires_at, revoked_at FROM signing_keys"
-        " WHERE coalesce(revoked_at, expires_at, ?1) >= ?1"
-        " ORDER BY revoked_at IS NULL AND expires_at IS NULL DESC, created_at DESC, id",
+        absl::StrCat("SELECT id, algorithm, created_at, expires_at, revoked_at, signs_since FROM signing_keys"
+                     " WHERE coalesce(revoked_at, expires_at, ?1) >= ?1",
+                     kOrder),
         {absl::ToUnixMicros(now - kKeptAfterTheEnd)}, [&](const storage::Row& row) {
           Description key{.id = row.Text(0),
                           .algorithm = AlgorithmByName(row.Text(1)),
@@ -105,7 +118,7 @@ absl::StatusOr<std::vector<KeyStore::Description>> KeyStore::List() const {
                           .created_at = absl::FromUnixMicros(row.Int(2)),
                           .expires_at = OptionalTime(row, 3),
                           .revoked_at = OptionalTime(row, 4)};
-          key.state = StateOf(key, now);
+          key.state = StateOf(key, !row.IsNull(5) && row.IsNull(3), now);
           keys.push_back(std::move(key));
           return absl::OkStatus();
         });
@@ -120,7 +133,7 @@ Awaitable<absl::Status> KeyStore::Rotate(const rpc::CallContext& call, std::opti
     entry.actor = "services/auth";  // By schedule.
   }
   storage::Database::WriteFunction write = [&](storage::Connection& connection) {
-    RETURN_IF_ERROR(Insert(connection, wanted));
+    RETURN_IF_ERROR(Succeed(connection, wanted));
     return dependencies_.audit->Append(connection, entry);
   };
   CO_RETURN_IF_ERROR(co_await dependencies_.database->Write(std::move(write)));
@@ -141,39 +154,74 @@ Awaitable<absl::Status> KeyStore::Revoke(const rpc::CallContext& call, std::stri
   co_return Load();
 }
 
-absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorithm) {
+absl::Status KeyStore::Insert(storage::Connection& connection, Algorithm algorithm,
+                              std::optional<absl::Time> signs_since) {
   ASSIGN_OR_RETURN(std::unique_ptr<crypto::SigningKey> key, crypto::SigningKey::Generate(algorithm));
   const std::string id = dependencies_.ids->NewId("key");
-  const absl::Time now = dependencies_.clock->Now();
+  const Secret serialized = key->Serialize();
+  return connection
+      .Execute(
+          "INSERT INTO signing_keys (id, algorithm, sealed, created_at, expires_at, revoked, signs_since) "
+          "VALUES (?,?,?,?,NULL,0,?)",
+          {id, std::string(crypto::AlgorithmName(algorithm)),
+           storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))},
+           absl::ToUnixMicros(dependencies_.clock->Now()),
+           signs_since.has_value() ? storage::Value(absl::ToUnixMicros(*signs_since)) : storage::Value(nullptr)})
+      .status();
+}
+
+absl::Status KeyStore::Prepare(storage::Connection& connection) {
+  // One of another algorithm has signed nothing: nobody misses it.
   RETURN_IF_ERROR(connection
-                      .Execute("UPDATE signing_keys SET expires_at = ? WHERE expires_at IS NULL",
-                               {absl::ToUnixMicros(now + options_.overlap)})
+                      .Execute("DELETE FROM signing_keys WHERE signs_since IS NULL AND NOT revoked AND algorithm <> ?",
+                               {std::string(crypto::AlgorithmName(options_.algorithm))})
                       .status());
+  bool there = false;
+  RETURN_IF_ERROR(connection.Query("SELECT 1 FROM signing_keys WHERE signs_since IS NULL AND NOT revoked", {},
+                                   [&there](const storage::Row&) {
+                                     there = true;
+                                     return absl::OkStatus();
+                                   }));
+  return there ? absl::OkStatus() : Insert(connection, options_.algorithm, std::nullopt);
+}
+
+absl::Status KeyStore::Succeed(storage::Connection& connection, Algorithm algorithm) {
+  const absl::Time now = dependencies_.clock->Now();
+  RETURN_IF_ERROR(
+      connection
+          .Execute("UPDATE signing_keys SET expires_at = ? WHERE expires_at IS NULL AND signs_since IS NOT NULL",
+                   {absl::ToUnixMicros(now + options_.overlap)})
+          .status());
   RETURN_IF_ERROR(connection
                       .Execute("DELETE FROM signing_keys WHERE coalesce(revoked_at, expires_at) < ?",
                                {absl::ToUnixMicros(now - kKeptAfterTheEnd)})
                       .status());
-  const Secret serialized = key->Serialize();
-  return connection
-      .Execute(
-          "INSERT INTO signing_keys (id, algorithm, sealed, created_at, expires_at, revoked) "
-          "VALUES (?,?,?,?,NULL,0)",
-          {id, std::string(crypto::AlgorithmName(algorithm)),
-           storage::Blob{dependencies_.sealer->Seal(serialized.Reveal(), SealingPurpose(id))}, absl::ToUnixMicros(now)})
-      .status();
+  ASSIGN_OR_RETURN(
+      const int64_t succeeded,
+      connection.Execute(
+          "UPDATE signing_keys SET signs_since = ? WHERE signs_since IS NULL AND NOT revoked AND algorithm = ?",
+          {absl::ToUnixMicros(now), std::string(crypto::AlgorithmName(algorithm))}));
+  if (succeeded == 0) {
+    RETURN_IF_ERROR(Insert(connection, algorithm, now));
+  }
+  return Prepare(connection);
 }
 
 absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_view key_id, const AuditEntry& entry) {
   struct Found {
     Algorithm algorithm;
     bool signs;
+    bool upcoming;
     bool revoked;
   };
   std::optional<Found> found;
   RETURN_IF_ERROR(connection.Query(
-      "SELECT algorithm, expires_at IS NULL, revoked FROM signing_keys WHERE id = ?", {std::string(key_id)},
-      [&](const storage::Row& row) {
-        found = {.algorithm = AlgorithmByName(row.Text(0)), .signs = row.Int(1) != 0, .revoked = row.Int(2) != 0};
+      "SELECT algorithm, expires_at IS NULL, signs_since IS NULL, revoked FROM signing_keys WHERE id = ?",
+      {std::string(key_id)}, [&](const storage::Row& row) {
+        found = {.algorithm = AlgorithmByName(row.Text(0)),
+                 .signs = row.Int(1) != 0 && row.Int(2) == 0,
+                 .upcoming = row.Int(2) != 0,
+                 .revoked = row.Int(3) != 0};
         return absl::OkStatus();
       }));
   if (!found.has_value()) {
@@ -184,13 +232,16 @@ absl::Status KeyStore::RevokeNow(storage::Connection& connection, std::string_vi
     return absl::OkStatus();
   }
   if (found->signs) {
-    RETURN_IF_ERROR(Insert(connection, found->algorithm));  // Which gives the old one its end.
+    RETURN_IF_ERROR(Succeed(connection, found->algorithm));  // Which gives the old one its end.
   }
   // The private part is of no use any more, so it is not kept.
   RETURN_IF_ERROR(connection
                       .Execute("UPDATE signing_keys SET revoked = 1, revoked_at = ?, sealed = x'' WHERE id = ?",
                                {absl::ToUnixMicros(dependencies_.clock->Now()), std::string(key_id)})
                       .status());
+  if (found->upcoming) {
+    RETURN_IF_ERROR(Prepare(connection));
+  }
   RETURN_IF_ERROR(dependencies_.revocations->AppendKey(connection, key_id, "KEY_REVOKED"));
   return dependencies_.audit->Append(connection, entry);
 }
@@ -199,15 +250,16 @@ absl::Status KeyStore::Load() {
   absl::MutexLock load_lock(load_mutex_);
   std::vector<std::shared_ptr<const Key>> keys;
   RETURN_IF_ERROR(dependencies_.database->Read([&](storage::Connection& connection) {
-    // The one that signs has no end, and comes first whatever the clock said when it was made.
     return connection.Query(
-        "SELECT id, algorithm, sealed, created_at, expires_at FROM signing_keys WHERE NOT revoked"
-        " ORDER BY expires_at IS NULL DESC, created_at DESC, id",
+        absl::StrCat(
+            "SELECT id, algorithm, sealed, created_at, expires_at, signs_since FROM signing_keys WHERE NOT revoked",
+            kOrder),
         {}, [&](const storage::Row& row) -> absl::Status {
           auto key = std::make_shared<Key>();
           key->id = row.Text(0);
           key->created_at = absl::FromUnixMicros(row.Int(3));
           key->expires_at = OptionalTime(row, 4);
+          key->signs_since = OptionalTime(row, 5);
           ASSIGN_OR_RETURN(Secret serialized, dependencies_.sealer->Open(row.Blob(2), SealingPurpose(key->id)));
           ASSIGN_OR_RETURN(key->key, crypto::SigningKey::Parse(AlgorithmByName(row.Text(1)), serialized));
           key->verifying_key = key->key->verifying_key();

@@ -26,7 +26,8 @@
 
 namespace bulkhead::auth {
 
-// Thread-safe. The newest key signs; an older one verifies until the last token it may have signed has expired.
+// Thread-safe. One key signs. Its successor is there already and is published with it, so that everybody knows it before its first token. An older
+// one verifies until the last token that it may have signed has expired.
 class KeyStore : public KeySource {
  public:
   struct Options {
@@ -55,12 +56,16 @@ class KeyStore : public KeySource {
     std::shared_ptr<const crypto::SigningKey> key;
     std::shared_ptr<const crypto::VerifyingKey> verifying_key;
     absl::Time created_at;
-    std::optional<absl::Time> expires_at;  // Absent for the one that signs.
+    std::optional<absl::Time> signs_since;  // Absent for the successor.
+    std::optional<absl::Time> expires_at;   // Absent for the one that signs and its successor.
   };
   std::shared_ptr<const Key> Signer() const;
-  // Those that verify, newest first.
+  // The successor.
+  std::shared_ptr<const Key> Upcoming() const;
+  // Those that verify: the one that signs, then the newest first.
   std::vector<std::shared_ptr<const Key>> Valid() const;
 
+  // kVerifying: also the successor, whose `expires_at` is absent.
   enum class State { kSigning, kVerifying, kExpired, kRevoked };
   // One key as an administrator sees it.
   struct Description {
@@ -71,21 +76,26 @@ class KeyStore : public KeySource {
     std::optional<absl::Time> expires_at;
     std::optional<absl::Time> revoked_at;
   };
-  // All of them, newest first, with those that ended in the last 90 days.
+  // All of them, in the order of Valid, with those that ended in the last 90 days.
   absl::StatusOr<std::vector<Description>> List() const;
 
-  // Makes a new key, which signs from now on. Of the options' algorithm unless one is given.
+  // Lets another key sign from now on, of the options' algorithm unless one is given: the successor when it fits, a new one otherwise.
   Awaitable<absl::Status> Rotate(const rpc::CallContext& call, std::optional<crypto::Algorithm> algorithm);
 
-  // Withdraws a key: everybody is told through the revocation log. When it is the one that signs, a new one of the same algorithm takes its place in
+  // Withdraws a key: everybody is told through the revocation log. When it is the one that signs, another one of the same algorithm takes its place in
   // the same transaction. A key that is withdrawn already stays so. NOT_FOUND `KEY_NOT_FOUND`.
   Awaitable<absl::Status> Revoke(const rpc::CallContext& call, std::string_view key_id);
 
  private:
   KeyStore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
 
-  // Makes a key, and lets the older ones end after the overlap.
-  absl::Status Insert(storage::Connection& connection, crypto::Algorithm algorithm);
+  // Makes a key; it is a successor when `signs_since` is absent.
+  absl::Status Insert(storage::Connection& connection, crypto::Algorithm algorithm,
+                      std::optional<absl::Time> signs_since);
+  // Makes the successor when there is none of the options' algorithm.
+  absl::Status Prepare(storage::Connection& connection);
+  // Lets another key sign, the one that did end after the overlap, and prepares the next.
+  absl::Status Succeed(storage::Connection& connection, crypto::Algorithm algorithm);
   absl::Status RevokeNow(storage::Connection& connection, std::string_view key_id, const AuditEntry& entry);
   // Reads the database into keys_.
   absl::Status Load();
@@ -94,7 +104,7 @@ class KeyStore : public KeySource {
   const Dependencies dependencies_;
   absl::Mutex load_mutex_;  // One reader at a time, so that an older snapshot never replaces a newer one.
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(load_mutex_);
-  // Newest first, without the revoked. The first one signs.
+  // Without the revoked, in the order of Valid.
   std::vector<std::shared_ptr<const Key>> keys_ ABSL_GUARDED_BY(mutex_);
 };
 

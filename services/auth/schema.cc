@@ -132,6 +132,10 @@ CREATE INDEX provider_sign_ins_by_address ON provider_sign_ins (address, expires
 ALTER TABLE signing_keys ADD COLUMN revoked_at INTEGER;
 UPDATE signing_keys SET revoked_at = created_at, sealed = x'' WHERE revoked;
 )sql"},
+      {.name = "signing keys: published before they sign", .statements = R"sql(
+ALTER TABLE signing_keys ADD COLUMN signs_since INTEGER;
+UPDATE signing_keys SET signs_since = created_at;
+)sql"},
   };
 }
 

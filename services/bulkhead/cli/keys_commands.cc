@@ -17,10 +17,11 @@ absl::Status PrintKeys(Console& console, Session& session) {
   const json keys = answer.value("keys", json::array());
   console.Json({{"keys", keys}});
   for (const json& key : keys) {
+    const std::string state = absl::AsciiStrToLower(absl::StripPrefix(key.value("state", ""), "KEY_STATE_"));
+    const bool upcoming = state == "verifying" && !key.contains("expireTime");
     console.Line(absl::StrFormat("%-28s %-6s %-10s made %s  verifies until %s", TextOf(key, "kid"),
-                                 TextOf(key, "algorithm"),
-                                 absl::AsciiStrToLower(absl::StripPrefix(key.value("state", ""), "KEY_STATE_")),
-                                 ShortTime(key, "createTime"), ShortTime(key, "expireTime")));
+                                 TextOf(key, "algorithm"), upcoming ? "upcoming" : state, ShortTime(key, "createTime"),
+                                 ShortTime(key, "expireTime")));
   }
   return absl::OkStatus();
 }

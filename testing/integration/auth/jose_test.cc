@@ -138,7 +138,7 @@ TEST(JoseTest, WhatThePlatformSignsIsVerifiedByJoseWithTheKeysAsServed) {
   ASSERT_OK(platform.ada().SignIn());
   const std::string ecdsa(platform.ada().token().Reveal());
   const json set = platform.KeySet();
-  EXPECT_EQ(set["keys"].size(), 2u) << set;
+  EXPECT_EQ(set["keys"].size(), 3u) << set;
 
   const json results = AskJose({platform.Verification(edwards, set), platform.Verification(ecdsa, set)});
   ASSERT_EQ(results.size(), 2u);

@@ -464,7 +464,7 @@ TEST_F(OAuthEndpointTest, KeySetIsServedAsOneAndChangesItsTagWithTheKeys) {
   ASSERT_EQ(answer.status, 200);
   EXPECT_EQ(answer.headers.at("content-type"), "application/jwk-set+json");
   EXPECT_EQ(answer.headers.at("cache-control"), "public, max-age=300");
-  ASSERT_EQ(answer.json.at("keys").size(), 1u);
+  ASSERT_EQ(answer.json.at("keys").size(), 2u) << "the one that signs and the next one";
   const nlohmann::json& key = answer.json.at("keys")[0];
   EXPECT_EQ(key.at("kty"), "OKP");
   EXPECT_EQ(key.at("use"), "sig");
@@ -480,7 +480,7 @@ TEST_F(OAuthEndpointTest, KeySetIsServedAsOneAndChangesItsTagWithTheKeys) {
   rotate.set_algorithm("ES256");
   ASSERT_OK(Call<TokenService>(platform_->AsAdmin(), &TokenService::Stub::RotateKeys, rotate));
   EXPECT_EQ(unchanged(), 200);
-  EXPECT_EQ(Send(get).json.at("keys").size(), 2u);
+  EXPECT_EQ(Send(get).json.at("keys").size(), 3u);
 }
 
 }  // namespace
