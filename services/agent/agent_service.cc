@@ -16,6 +16,7 @@
 #include "services/agent/defined_agents.h"
 #include "services/agent/definition.h"
 #include "services/agent/definition_store.h"
+#include "services/agent/outbox_relay.h"
 #include "services/agent/peer_service.h"
 #include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
@@ -27,7 +28,7 @@
 #include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
-#include "services/common/pipeline/pipeline.h"
+#include "services/common/pipeline/stores.h"
 #include "services/common/rpc/revocation_set.h"
 #include "services/common/rpc/service_token_source.h"
 #include "services/common/runtime/block_on.h"
@@ -436,13 +437,10 @@ struct AgentServer::State {
   std::unique_ptr<ToolClient> tools;
   std::unique_ptr<TokenExchange> exchange;
   std::unique_ptr<EventPublisher> publisher;
-  std::unique_ptr<pipeline::CheckpointStore> checkpoints;
-  std::unique_ptr<pipeline::DeadLetterStore> dead_letters;
-  std::unique_ptr<pipeline::Source> outbox;
   std::unique_ptr<RunStore> store;
   std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<DefinedAgents> defined;
-  std::unique_ptr<pipeline::Pipeline> relay;
+  std::unique_ptr<OutboxRelay> relay;
   std::unique_ptr<RunRetention> retention;
   std::unique_ptr<RunEngine> engine;
   std::shared_ptr<RevocationGuard> guard;  // Null where nothing can be revoked.
@@ -474,7 +472,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
       state->database,
       storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
                                .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
-                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing},
+                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing, kRunProgress},
                                .durable = options.durable,
                                .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
@@ -485,31 +483,13 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->publisher =
       CreateEventPublisher(std::move(dependencies.notifier_channel), dependencies.executor, state->tokens);
 
-  // The outbox's records leave in order, in batches; what has arrived is trimmed away.
-  state->checkpoints = pipeline::CreateSqlCheckpointStore(state->database.get());
-  state->dead_letters = pipeline::CreateSqlDeadLetterStore(state->database.get());
-  state->outbox = pipeline::CreateSqlSource(state->database.get(),
-                                            "SELECT key, event FROM outbox WHERE key > ? ORDER BY key LIMIT ?");
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
   state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{});
-  state->relay =
-      pipeline::From(state->outbox.get(), {.name = "outbox", .max_backoff = absl::Seconds(2)},
-                     {.executor = dependencies.executor,
-                      .clock = dependencies.clock,
-                      .checkpoints = state->checkpoints.get(),
-                      .dead_letters = state->dead_letters.get()})
-          .Then("number",
-                [](const pipeline::Record& record) -> absl::StatusOr<OutboxEntry> {
-                  return OutboxEntry{.id = record.position, .event = record.data};
-                })
-          .Into("publish", {.max_records = 200},
-                [publisher = state->publisher.get(), store = state->store.get()](
-                    const std::vector<OutboxEntry>& entries, std::stop_token stop) -> Awaitable<absl::Status> {
-                  const int64_t last = entries.back().id;
-                  CO_RETURN_IF_ERROR(co_await publisher->Publish(entries, std::move(stop)));
-                  co_return co_await store->TrimOutboxAcrossUsers(last);
-                });
+  state->relay = std::make_unique<OutboxRelay>(OutboxRelay::Dependencies{.executor = dependencies.executor,
+                                                                         .clock = dependencies.clock,
+                                                                         .store = state->store.get(),
+                                                                         .publisher = state->publisher.get()});
 
   state->engine = RunEngine::Create(
       {.limits = {.max_running = options.max_running, .max_running_per_user = options.max_running_per_user},
@@ -593,7 +573,7 @@ void AgentServer::Shutdown() {
     state_->guard->Close();
   }
   state_->engine->Shutdown();
-  BlockOn(*state_->executor, [](pipeline::Pipeline* relay) -> Awaitable<bool> {
+  BlockOn(*state_->executor, [](OutboxRelay* relay) -> Awaitable<bool> {
     co_await relay->Stop();
     co_return true;
   }(state_->relay.get()));

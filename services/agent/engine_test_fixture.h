@@ -151,11 +151,11 @@ class EngineTest : public ::testing::Test {
   void Open(Script script, std::function<absl::Status(int64_t)> before_commit = nullptr,
             RunEngine::Options options = {}, std::string version = "1") {
     Close();
-    auto database =
-        storage::Database::Open({.path = dir_->File("agent.db"),
-                                 .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions},
-                                 .durable = false,
-                                 .before_commit = std::move(before_commit)});
+    auto database = storage::Database::Open(
+        {.path = dir_->File("agent.db"),
+         .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress},
+         .durable = false,
+         .before_commit = std::move(before_commit)});
     ASSERT_OK(database);
     store_ = std::make_unique<RunStore>(std::shared_ptr<storage::Database>(*std::move(database)), [] {});
     auto registry = AgentRegistry::Create({{.spec = {.name = "script", .version = std::move(version)},

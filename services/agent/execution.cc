@@ -32,6 +32,7 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
         break;
       case JournalRecord::Kind::kExecuting:
         entry.executing = true;
+        entry.policy = payload.is_object() ? payload.value("policy", 0) : 0;
         entry.tool = payload.is_object() ? payload.value("tool", "") : "";
         entry.child = payload.is_object() ? payload.value("child", "") : "";
         break;

@@ -96,6 +96,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     bool visited = false;  // The agent has asked for it in this execution.
     std::optional<nlohmann::json> intent;
     bool executing = false;
+    int policy = 0;     // Of the tool, when it is executing: a RepeatPolicy.
     std::string tool;   // Whose call it is, when it is executing.
     std::string child;  // The id of the run, when it is one that is executing.
     std::optional<nlohmann::json> result;
@@ -139,10 +140,13 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<void> AwaitStopIfRevoked(const absl::Status& refused, std::stop_token stop);
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool, std::stop_token stop);
   void CountCall(int change);
+  // What is journalled when a tool has accepted a call.
+  Append Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
+                  RepeatPolicy policy);
   // Before the next attempt. False when the call shall end instead.
   Awaitable<bool> Pause(int attempt, std::stop_token stop);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const Place& place, Entry* entry, const std::string& tool,
-                                                          const nlohmann::json& input, bool repeatable);
+                                                          const nlohmann::json& input, RepeatPolicy policy);
   Awaitable<absl::StatusOr<nlohmann::json>> Approve(Place place, ApprovalRequest request);
   Awaitable<absl::StatusOr<Answer>> RunAgent(Place place, std::string agent, nlohmann::json input);
   // Starts the child of the command, unless it is known.

@@ -5,6 +5,7 @@
 #include "services/agent/execution.h"
 #include "services/agent/journal_text.h"
 #include "services/agent/run_failure.h"
+#include "services/common/runtime/channel.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -36,13 +37,15 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::
   }
   CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
 
-  // An intent without a result: the process died in between, and the call may or may not have
-  // happened.
-  bool in_doubt = entry->intent.has_value();
-  int attempt = in_doubt ? entry->intent->value("attempt", 1) : 0;
+  // An intent without a result, or a call that was accepted: the process died in between, and the call may or may not
+  // have happened. Only what must not be repeated has an intent: of other calls it does not matter that they began.
+  bool in_doubt = entry->intent.has_value() || entry->policy != 0;
+  int attempt = entry->intent.has_value() ? entry->intent->value("attempt", 1) : 0;
   RepeatPolicy policy = RepeatPolicy::kAtMostOnce;
-  if (in_doubt) {
+  if (entry->intent.has_value()) {
     policy = static_cast<RepeatPolicy>(entry->intent->value("policy", static_cast<int>(RepeatPolicy::kAtMostOnce)));
+  } else if (in_doubt) {
+    policy = static_cast<RepeatPolicy>(entry->policy);
   } else {
     absl::StatusOr<RepeatPolicy> learned = co_await PolicyOf(tool, place.stop);
     if (!learned.ok()) {
@@ -77,12 +80,12 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::CallTool(Place place, std::
         break;
       }
     }
-    if (!in_doubt || policy == RepeatPolicy::kAtMostOnce) {
+    if (policy == RepeatPolicy::kAtMostOnce) {
       co_await JournalIntent(place.path, entry, {{"policy", static_cast<int>(policy)}, {"attempt", ++attempt}});
     }
     CountCall(1);
     ledger_.Enter(TimeLedger::kTools);
-    result = co_await InvokeWithRetries(place, entry, tool, input, policy != RepeatPolicy::kAtMostOnce);
+    result = co_await InvokeWithRetries(place, entry, tool, input, policy);
     ledger_.Leave(TimeLedger::kTools);
     co_await AwaitStopIfRevoked(result.status(), place.stop);
     // When the tool service dies in the middle, it is the same doubt.
@@ -153,21 +156,29 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
 
 Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& place, Entry* entry,
                                                                    const std::string& tool, const nlohmann::json& input,
-                                                                   bool repeatable) {
+                                                                   RepeatPolicy policy) {
+  const bool repeatable = policy != RepeatPolicy::kAtMostOnce;
   // Nothing here may destroy the coroutine while the call is under way: gRPC would call back into
   // it.
   for (int attempt = 1;; ++attempt) {
     absl::Status journalled;
+    // Of the record that is written while the tool runs, which a call that may be repeated need not wait for.
+    std::shared_ptr<Channel<absl::Status>> writing;
     ToolCall call{.tool = tool, .input = input, .request_id = absl::StrCat(run_.id, "/", place.path)};
-    call.on_accepted = [this, &place, entry, &tool, &journalled, &input]() -> Awaitable<absl::Status> {
+    call.on_accepted = [this, &place, entry, &tool, &journalled, &input, &writing, policy,
+                        repeatable]() -> Awaitable<absl::Status> {
       if (entry->executing || gone()) {
         co_return absl::OkStatus();  // Before the crash, or at an earlier attempt.
       }
-      const absl::Time now = dependencies_.clock->Now();
-      Append append{.steps = steps_, .timing = ledger_.Timing()};
-      append.records.push_back(RecordOf(place.path, *entry, JournalRecord::Kind::kExecuting,
-                                        {{"tool", tool}, {"since", absl::ToUnixMicros(now)}}));
-      append.events.push_back(events_.ToolExecuting(now, entry->step, tool, input));
+      Append append = Accepted(place, *entry, tool, input, policy);
+      if (repeatable) {
+        entry->executing = true;
+        entry->tool = tool;
+        writing = std::make_shared<Channel<absl::Status>>(1);
+        dependencies_.store->WriteThen(ownership(), std::move(append),
+                                       [writing](absl::Status written) { writing->TrySend(std::move(written)); });
+        co_return absl::OkStatus();
+      }
       absl::Status written = co_await dependencies_.store->Write(ownership(), std::move(append));
       entry->executing = written.ok();
       entry->tool = tool;
@@ -185,6 +196,10 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& 
       }
     };
     absl::StatusOr<ToolResult> result = co_await dependencies_.tools->Invoke(identity(place.stop), std::move(call));
+    if (writing != nullptr) {
+      std::optional<absl::Status> written = co_await writing->Receive();
+      journalled = *std::move(written);
+    }
     if (!journalled.ok() && !gone()) {
       co_await GiveUp(journalled);  // The call has ended: nothing calls back any more.
     }
@@ -198,6 +213,17 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& 
       co_return result;
     }
   }
+}
+
+Append Execution::Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
+                           RepeatPolicy policy) {
+  const absl::Time now = dependencies_.clock->Now();
+  Append append{.steps = steps_, .timing = ledger_.Timing()};
+  append.records.push_back(
+      RecordOf(place.path, entry, JournalRecord::Kind::kExecuting,
+               {{"tool", tool}, {"since", absl::ToUnixMicros(now)}, {"policy", static_cast<int>(policy)}}));
+  append.events.push_back(events_.ToolExecuting(now, entry.step, tool, input));
+  return append;
 }
 
 Awaitable<bool> Execution::Pause(int attempt, std::stop_token stop) {

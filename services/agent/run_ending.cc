@@ -103,9 +103,13 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   }
   // The token has done its work; nothing of an ended run may act for its user.
   RETURN_IF_ERROR(connection
-                      .Execute("UPDATE runs SET end_time = ?, timing = ?, answer = ?, error = ?, epoch = epoch + 1, "
-                               "interrupt_time = NULL, sealed_token = x'' WHERE key = ?",
-                               {Micros(ending.time), TimingText(run.timing), MaybeText(run.answer),
+                      .Execute("UPDATE run_progress SET epoch = epoch + 1, timing = ? WHERE run = ?",
+                               {TimingText(run.timing), run.key})
+                      .status());
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE runs SET end_time = ?, answer = ?, error = ?, interrupt_time = NULL, "
+                               "sealed_token = x'' WHERE key = ?",
+                               {Micros(ending.time), MaybeText(run.answer),
                                 run.error.has_value() ? Value(ErrorText(*run.error)) : Value(nullptr), run.key})
                       .status());
   RETURN_IF_ERROR(connection

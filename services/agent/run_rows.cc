@@ -3,6 +3,8 @@
 #include <array>
 #include <map>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
 
 namespace bulkhead::agent {
@@ -48,7 +50,9 @@ std::optional<RunError> ErrorOf(const Row& row, int column) {
 const std::string_view kRunColumns =
     "key, id, owner, session, agent, agent_version, state, input, answer, error, create_time, "
     "start_time, end_time, "
-    "deadline, steps, recoveries, timing, epoch, sealed_token, traceparent, request_id, interrupt_time, parent, "
+    "deadline, (SELECT steps FROM run_progress WHERE run = runs.key), recoveries, "
+    "(SELECT timing FROM run_progress WHERE run = runs.key), (SELECT epoch FROM run_progress WHERE run = runs.key), "
+    "sealed_token, traceparent, request_id, interrupt_time, parent, "
     "definition, roles";
 
 const std::string_view kApprovalColumns =
@@ -63,12 +67,14 @@ Value MaybeMicros(const std::optional<absl::Time>& time) {
 Value MaybeText(const std::optional<std::string>& text) { return text.has_value() ? Value(*text) : Value(nullptr); }
 
 std::string TimingText(const RunTiming& timing) {
-  nlohmann::json parts = nlohmann::json::array();
-  for (absl::Duration part : {timing.queued, timing.agent, timing.tools, timing.journal, timing.approval, timing.sleep,
-                              timing.interrupted, timing.children, timing.model}) {
-    parts.push_back(absl::ToInt64Microseconds(part));
-  }
-  return parts.dump();
+  // A JSON array, put together by hand: each step of a run writes one.
+  return absl::StrCat(
+      "[",
+      absl::StrJoin(
+          {timing.queued, timing.agent, timing.tools, timing.journal, timing.approval, timing.sleep, timing.interrupted,
+           timing.children, timing.model},
+          ",", [](std::string* out, absl::Duration part) { absl::StrAppend(out, absl::ToInt64Microseconds(part)); }),
+      "]");
 }
 
 std::string ErrorText(const RunError& error) {

@@ -13,7 +13,7 @@
 
 namespace bulkhead::agent {
 
-// What RunOf and ApprovalOf read, in their order.
+// What RunOf and ApprovalOf read, in their order. Of runs, under that name: `SELECT ... FROM runs WHERE ...`.
 extern const std::string_view kRunColumns;
 extern const std::string_view kApprovalColumns;
 

@@ -95,7 +95,26 @@ ALTER TABLE runs ADD COLUMN roles TEXT NOT NULL DEFAULT '';
 CREATE INDEX runs_by_definition ON runs (definition) WHERE definition <> 0;
 )sql"};
 
+// What each step of a run changes lies apart from what a run is: a narrow row, so that a commit of many runs' steps
+// writes few pages, whatever their inputs and tokens weigh.
+constexpr std::string_view kProgress = R"sql(
+CREATE TABLE run_progress (
+  run INTEGER PRIMARY KEY,
+  epoch INTEGER NOT NULL DEFAULT 0,
+  steps INTEGER NOT NULL DEFAULT 0,
+  last_sequence INTEGER NOT NULL DEFAULT 0,
+  timing TEXT NOT NULL DEFAULT '[]'
+);
+INSERT INTO run_progress (run, epoch, steps, last_sequence, timing)
+  SELECT key, epoch, steps, last_sequence, timing FROM runs;
+ALTER TABLE runs DROP COLUMN epoch;
+ALTER TABLE runs DROP COLUMN steps;
+ALTER TABLE runs DROP COLUMN last_sequence;
+ALTER TABLE runs DROP COLUMN timing;
+)sql";
+
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
+const storage::Migration kRunProgress = {.name = "run_progress", .statements = kProgress};
 
 }  // namespace bulkhead::agent

@@ -14,6 +14,8 @@ extern const storage::Migration kRunRelations;
 extern const storage::Migration kRunCancelReason;
 // Which version of a definition a run executes, and the roles of its user.
 extern const storage::Migration kRunDefinitions;
+// What each step of a run changes, apart from the rest of the run.
+extern const storage::Migration kRunProgress;
 
 }  // namespace bulkhead::agent
 

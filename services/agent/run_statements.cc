@@ -80,18 +80,26 @@ absl::Status AddEvents(Connection& connection, const RunRecord& run, std::vector
   if (events.empty()) {
     return absl::OkStatus();
   }
+  // Two statements: RETURNING would be one, and slower than both, since it makes a table for its rows.
   int64_t last = 0;
   RETURN_IF_ERROR(
-      connection.Query("UPDATE runs SET last_sequence = last_sequence + ? WHERE key = ? RETURNING last_sequence",
-                       {static_cast<int64_t>(events.size()), run.key}, [&last](const Row& row) {
-                         last = row.Int(0);
-                         return absl::OkStatus();
-                       }));
-  int64_t sequence = last - static_cast<int64_t>(events.size());
+      connection.Query("SELECT last_sequence FROM run_progress WHERE run = ?", {run.key}, [&last](const Row& row) {
+        last = row.Int(0);
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE run_progress SET last_sequence = ? WHERE run = ?",
+                               {last + static_cast<int64_t>(events.size()), run.key})
+                      .status());
+  return SendEvents(connection, run.id, last, std::move(events));
+}
+
+absl::Status SendEvents(Connection& connection, std::string_view run_id, int64_t last,
+                        std::vector<std::string> events) {
   for (std::string& event : events) {
     RETURN_IF_ERROR(connection
                         .Execute("INSERT INTO outbox (event) VALUES (?)",
-                                 {storage::Blob{Numbered(std::move(event), run.id, ++sequence)}})
+                                 {storage::Blob{Numbered(std::move(event), run_id, ++last)}})
                         .status());
   }
   return absl::OkStatus();
@@ -101,6 +109,7 @@ absl::Status DeleteRun(Connection& connection, int64_t key) {
   for (std::string_view table : {"journal", "approvals"}) {
     RETURN_IF_ERROR(connection.Execute(absl::StrCat("DELETE FROM ", table, " WHERE run = ?"), {key}).status());
   }
+  RETURN_IF_ERROR(connection.Execute("DELETE FROM run_progress WHERE run = ?", {key}).status());
   return connection.Execute("DELETE FROM runs WHERE key = ?", {key}).status();
 }
 

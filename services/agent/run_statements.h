@@ -36,6 +36,9 @@ absl::StatusOr<RunRecord> OwnedRun(storage::Connection& connection, Ownership ow
 absl::Status SetState(storage::Connection& connection, RunRecord& run, RunState to);
 // Numbers the events and puts them into the outbox.
 absl::Status AddEvents(storage::Connection& connection, const RunRecord& run, std::vector<std::string> events);
+// Puts events into the outbox whose numbers follow `last` and are taken already.
+absl::Status SendEvents(storage::Connection& connection, std::string_view run_id, int64_t last,
+                        std::vector<std::string> events);
 
 // With its journal and its approvals.
 absl::Status DeleteRun(storage::Connection& connection, int64_t key);

@@ -124,6 +124,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
                         .status());
     run.key = connection.last_insert_id();
     run.state = RunState::kPending;
+    RETURN_IF_ERROR(connection.Execute("INSERT INTO run_progress (run) VALUES (?)", {run.key}).status());
     stored = run;
     return AddEvents(connection, run, {RunEvents(run).Queued(run.create_time)});
   });

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -92,6 +93,8 @@ class RunStore {
 
   // ABORTED `RUN_FENCED` when the run has another owner by now, or has ended.
   Awaitable<absl::Status> Write(Ownership owner, Append append) const;
+  // The same for one who goes on meanwhile. In the order of the calls with Write; `done` is called on the storage's thread.
+  void WriteThen(Ownership owner, Append append, absl::AnyInvocable<void(absl::Status)> done) const;
 
   // Stores a question with its intent in the journal; the run awaits approval.
   Awaitable<absl::Status> Ask(Ownership owner, ApprovalRecord approval, JournalRecord intent, RunTiming timing,
@@ -122,7 +125,6 @@ class RunStore {
 
   // --- for the relay ---
   absl::StatusOr<std::vector<OutboxEntry>> OutboxAcrossUsers(int64_t after, int limit) const;
-  Awaitable<absl::Status> TrimOutboxAcrossUsers(int64_t up_to) const;
 
   // For tests that look at what a run left.
   absl::StatusOr<std::vector<JournalRecord>> Journal(int64_t key) const;

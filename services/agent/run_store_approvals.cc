@@ -143,7 +143,7 @@ Awaitable<absl::Status> RunStore::Ask(Ownership owner, ApprovalRecord approval, 
             .status());
     RETURN_IF_ERROR(AddRecord(connection, run.key, intent));
     RETURN_IF_ERROR(connection
-                        .Execute("UPDATE runs SET steps = ?, timing = ? WHERE key = ?",
+                        .Execute("UPDATE run_progress SET steps = ?, timing = ? WHERE run = ?",
                                  {int64_t{steps}, TimingText(timing), run.key})
                         .status());
     if (run.state == RunState::kRunning) {

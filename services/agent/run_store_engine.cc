@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "services/agent/run_ending.h"
@@ -53,12 +56,14 @@ Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now)
       }
     }
     ++run.epoch;
-    RETURN_IF_ERROR(
-        connection
-            .Execute("UPDATE runs SET epoch = ?, start_time = ?, timing = ?, "
-                     "recoveries = ? WHERE key = ?",
-                     {run.epoch, MaybeMicros(run.start_time), TimingText(run.timing), int64_t{run.recoveries}, key})
-            .status());
+    RETURN_IF_ERROR(connection
+                        .Execute("UPDATE runs SET start_time = ?, recoveries = ? WHERE key = ?",
+                                 {MaybeMicros(run.start_time), int64_t{run.recoveries}, key})
+                        .status());
+    RETURN_IF_ERROR(connection
+                        .Execute("UPDATE run_progress SET epoch = ?, timing = ? WHERE run = ?",
+                                 {run.epoch, TimingText(run.timing), key})
+                        .status());
     return AddEvents(connection, run, std::move(events));
   });
   CO_RETURN_IF_ERROR(written);
@@ -66,34 +71,54 @@ Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now)
   co_return taken;
 }
 
+namespace {
+
+// One step of a run. Its epoch is what says that the run goes on and whose it is: taking a run up and ending it change it.
+absl::Status AppendStep(Connection& connection, Ownership owner, Append& append) {
+  std::optional<int64_t> last;
+  std::string id;
+  RETURN_IF_ERROR(connection.Query(
+      "SELECT last_sequence, (SELECT id FROM runs WHERE key = run) FROM run_progress WHERE run = ? AND epoch = ?",
+      {owner.key, owner.epoch}, [&](const Row& row) {
+        last = row.Int(0);
+        id = row.Text(1);
+        return absl::OkStatus();
+      }));
+  if (!last.has_value()) {
+    return RunFenced(owner.key);
+  }
+  RETURN_IF_ERROR(connection
+                      .Execute("UPDATE run_progress SET steps = ?, timing = ?, last_sequence = ? WHERE run = ?",
+                               {int64_t{append.steps}, TimingText(append.timing),
+                                *last + static_cast<int64_t>(append.events.size()), owner.key})
+                      .status());
+  for (const JournalRecord& record : append.records) {
+    RETURN_IF_ERROR(AddRecord(connection, owner.key, record));
+  }
+  return SendEvents(connection, id, *last, std::move(append.events));
+}
+
+}  // namespace
+
 Awaitable<absl::Status> RunStore::Write(Ownership owner, Append append) const {
   const bool notify = !append.events.empty();
-  absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(int64_t changed,
-                     connection.Execute("UPDATE runs SET steps = ?, timing = ? WHERE key = ? AND "
-                                        "epoch = ? AND state IN (2, 3, 4)",
-                                        {int64_t{append.steps}, TimingText(append.timing), owner.key, owner.epoch}));
-    if (changed == 0) {
-      return RunFenced(owner.key);
-    }
-    for (const JournalRecord& record : append.records) {
-      RETURN_IF_ERROR(AddRecord(connection, owner.key, record));
-    }
-    if (append.events.empty()) {
-      return absl::OkStatus();
-    }
-    RunRecord run;
-    run.key = owner.key;
-    RETURN_IF_ERROR(connection.Query("SELECT id FROM runs WHERE key = ?", {owner.key}, [&run](const Row& row) {
-      run.id = row.Text(0);
-      return absl::OkStatus();
-    }));
-    return AddEvents(connection, run, append.events);
-  });
+  absl::Status written = co_await database_->Write(
+      [&](Connection& connection) -> absl::Status { return AppendStep(connection, owner, append); });
   if (written.ok() && notify) {
     on_outbox_();
   }
   co_return written;
+}
+
+void RunStore::WriteThen(Ownership owner, Append append, absl::AnyInvocable<void(absl::Status)> done) const {
+  database_->WriteThen([owner, append = std::move(append)](
+                           Connection& connection) mutable { return AppendStep(connection, owner, append); },
+                       [this, done = std::move(done)](absl::Status written) mutable {
+                         if (written.ok()) {
+                           on_outbox_();
+                         }
+                         done(std::move(written));
+                       });
 }
 
 absl::StatusOr<bool> RunStore::IsInterrupted(int64_t key) const {
@@ -176,12 +201,6 @@ absl::StatusOr<std::vector<OutboxEntry>> RunStore::OutboxAcrossUsers(int64_t aft
                             });
   }));
   return entries;
-}
-
-Awaitable<absl::Status> RunStore::TrimOutboxAcrossUsers(int64_t up_to) const {
-  co_return co_await database_->Write([up_to](Connection& connection) {
-    return connection.Execute("DELETE FROM outbox WHERE key <= ?", {up_to}).status();
-  });
 }
 
 absl::StatusOr<std::vector<JournalRecord>> RunStore::Journal(int64_t key) const {

@@ -34,6 +34,14 @@ def bulkhead_repositories():
         packages = ["fast-jwt", "jose", "oidc-provider"],
     )
 
+    # Apart, so that tests do not fetch what only a benchmark needs.
+    npm_repository(
+        name = "npm_peers",
+        lock = "//tools/npm/peers:package-lock.json",
+        package = "//tools/npm/peers:package.json",
+        packages = ["langgraph"],
+    )
+
     _deb(
         "abseil-cpp",
         ["libabsl-dev", "libabsl20260526"],

@@ -45,12 +45,7 @@ class SqlCheckpointStore : public CheckpointStore {
 
   Awaitable<absl::Status> Save(std::string pipeline, Position position) override {
     co_return co_await database_->Write([pipeline = std::move(pipeline), position](storage::Connection& connection) {
-      return connection
-          .Execute(
-              "INSERT INTO pipeline_checkpoints (pipeline, position) VALUES (?, ?) "
-              "ON CONFLICT (pipeline) DO UPDATE SET position = excluded.position",
-              {pipeline, position})
-          .status();
+      return SaveCheckpoint(connection, pipeline, position);
     });
   }
 
@@ -100,6 +95,15 @@ class SqlDeadLetterStore : public DeadLetterStore {
 };
 
 }  // namespace
+
+absl::Status SaveCheckpoint(storage::Connection& connection, std::string_view pipeline, Position position) {
+  return connection
+      .Execute(
+          "INSERT INTO pipeline_checkpoints (pipeline, position) VALUES (?, ?) "
+          "ON CONFLICT (pipeline) DO UPDATE SET position = excluded.position",
+          {std::string(pipeline), position})
+      .status();
+}
 
 std::unique_ptr<CheckpointStore> CreateSqlCheckpointStore(storage::Database* database) {
   return std::make_unique<SqlCheckpointStore>(database);

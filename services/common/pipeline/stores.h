@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/runtime/awaitable.h"
+#include "services/common/storage/connection.h"
 #include "services/common/storage/database.h"
 
 namespace bulkhead::pipeline {
@@ -54,6 +55,9 @@ class DeadLetterStore {
 
 // The tables of the two stores below; a service lists it among its own migrations.
 extern const storage::Migration kPipelineTables;
+
+// Moves the checkpoint within the transaction of `connection`, for who changes something else with it.
+absl::Status SaveCheckpoint(storage::Connection& connection, std::string_view pipeline, Position position);
 
 // Both in the service's own database, which outlives them.
 std::unique_ptr<CheckpointStore> CreateSqlCheckpointStore(storage::Database* database);

@@ -1,0 +1,188 @@
+#include "testing/bench/engine_rig.h"
+
+#include <algorithm>
+#include <map>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/log/absl_check.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "bulkhead/notifier/v1/event.pb.h"
+#include "services/agent/peers.h"
+#include "services/agent/run_record.h"
+#include "services/agent/run_schema.h"
+#include "services/common/crypto/secret.h"
+#include "services/common/pipeline/stores.h"
+#include "services/common/status/macros.h"
+#include "services/common/storage/database.h"
+
+namespace bulkhead::bench {
+
+using nlohmann::json;
+
+namespace {
+
+// As long as a run token is.
+constexpr size_t kTokenBytes = 600;
+constexpr int kUnlimited = 10'000'000;
+
+class ScriptAgent final : public agent::Agent {
+ public:
+  explicit ScriptAgent(const Script* script) : script_(script) {}
+  Awaitable<absl::StatusOr<agent::Answer>> Run(agent::RunContext& run, const json& input) override {
+    return (*script_)(run, input);
+  }
+
+ private:
+  const Script* const script_;
+};
+
+}  // namespace
+
+// Answers at once with what it was asked.
+class EngineRig::Tools final : public agent::ToolClient {
+ public:
+  Awaitable<absl::StatusOr<agent::RepeatPolicy>> PolicyOf(agent::RunIdentity, std::string) override {
+    co_return agent::RepeatPolicy::kIdempotent;
+  }
+  Awaitable<absl::StatusOr<agent::ToolResult>> Invoke(agent::RunIdentity, agent::ToolCall call) override {
+    CO_RETURN_IF_ERROR(co_await call.on_accepted());
+    co_return agent::ToolResult{.output = {{"echo", std::move(call.input)}}, .artifacts = {}};
+  }
+};
+
+// Reads each event, as the real one does, and counts it.
+class EngineRig::Publisher final : public agent::EventPublisher {
+ public:
+  Awaitable<absl::Status> Publish(std::vector<agent::OutboxEntry> entries, std::stop_token) override {
+    std::map<std::string, int64_t> counts;
+    notifier::v1::Event event;
+    for (const agent::OutboxEntry& entry : entries) {
+      ABSL_CHECK(event.ParseFromString(entry.event));
+      ++counts[event.type()];
+    }
+    absl::MutexLock lock(mutex_);
+    for (const auto& [type, count] : counts) {
+      counts_[type] += count;
+    }
+    co_return absl::OkStatus();
+  }
+  void PublishTransient(std::string) override {}
+
+  void Await(std::string_view type, int64_t count) {
+    absl::MutexLock lock(mutex_);
+    auto enough = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      auto found = counts_.find(type);
+      return found != counts_.end() && found->second >= count;
+    };
+    ABSL_CHECK(mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Minutes(10))) << "no " << count << " " << type;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::map<std::string, int64_t, std::less<>> counts_ ABSL_GUARDED_BY(mutex_);
+};
+
+EngineRig::EngineRig(Script script, int threads)
+    : script_(std::move(script)),
+      clock_(CreateSystemClock()),
+      ids_(CreateRandomIds()),
+      sealer_(*crypto::Sealer::Create(Secret(std::string(32, 'k')))),
+      executor_(Executor::Create({.name = "bench", .threads = threads})) {}
+
+EngineRig::~EngineRig() { Close(); }
+
+void EngineRig::Open() {
+  auto database =
+      storage::Database::Open({.path = dir_.File("agent.db"),
+                               .migrations = {agent::kRunTables, pipeline::kPipelineTables, agent::kRunRelations,
+                                              agent::kRunCancelReason, agent::kRunDefinitions, agent::kRunProgress},
+                               .durable = true,
+                               .before_commit = [this](int64_t) {
+                                 ++commits_;
+                                 return absl::OkStatus();
+                               }});
+  ABSL_CHECK_OK(database);
+  database_ = *std::move(database);
+  tools_ = std::make_unique<Tools>();
+  publisher_ = std::make_unique<Publisher>();
+  store_ = std::make_unique<agent::RunStore>(database_, [this] { relay_->Wake(); });
+  relay_ = std::make_unique<agent::OutboxRelay>(agent::OutboxRelay::Dependencies{
+      .executor = executor_.get(), .clock = clock_.get(), .store = store_.get(), .publisher = publisher_.get()});
+  auto registry = agent::AgentRegistry::Create({{.spec = {.name = "bench", .version = "1"},
+                                                 .make = [this] { return std::make_unique<ScriptAgent>(&script_); }}});
+  ABSL_CHECK_OK(registry);
+  registry_ = *std::move(registry);
+  engine_ = agent::RunEngine::Create(
+      {.limits = {.max_running = kUnlimited, .max_running_per_user = kUnlimited}, .max_steps_per_run = kUnlimited},
+      {.execution = {.clock = clock_.get(),
+                     .ids = ids_.get(),
+                     .store = store_.get(),
+                     .tools = tools_.get(),
+                     .events = publisher_.get()},
+       .executor = executor_.get(),
+       .registry = registry_.get(),
+       .sealer = sealer_.get()});
+  ABSL_CHECK_OK(relay_->Start());
+  ABSL_CHECK_OK(engine_->Start());
+}
+
+void EngineRig::Close() {
+  if (engine_ == nullptr) {
+    return;
+  }
+  engine_.reset();
+  relay_.reset();
+  store_.reset();
+  database_.reset();
+}
+
+void EngineRig::CreateRuns(int count, int users, const json& input) {
+  const std::string text = input.dump();
+  absl::Mutex mutex;
+  int left = count;
+  const int first = created_;
+  created_ += count;
+  // As many at once as a busy service has, not all of them: the writer's queue is bounded.
+  constexpr int kAtOnce = 256;
+  std::atomic<int> next = 0;
+  auto create = [&]() -> Awaitable<void> {
+    for (int i = next++; i < count; i = next++) {
+      agent::RunRecord run;
+      run.id = ids_->NewId("run");
+      run.owner = absl::StrCat("user-", (first + i) % users);
+      run.session = "session-7h2k9d4s1a6f3g8j";
+      run.agent = "bench";
+      run.agent_version = "1";
+      run.input = text;
+      run.create_time = clock_->Now();
+      run.deadline = run.create_time + absl::Hours(24 * 30);
+      run.sealed_token = sealer_->Seal(std::string(kTokenBytes, 't'), run.name());
+      run.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+      auto created = co_await store_->For(run.owner).Create(run, kUnlimited);
+      ABSL_CHECK_OK(created);
+      engine_->Submit(*created);
+    }
+    absl::MutexLock lock(mutex);
+    --left;
+  };
+  const int creators = std::min(kAtOnce, count);
+  {
+    absl::MutexLock lock(mutex);
+    left = creators;
+  }
+  for (int i = 0; i < creators; ++i) {
+    executor_->Spawn(create());
+  }
+  absl::MutexLock lock(mutex);
+  auto none = [&] { return left == 0; };
+  mutex.Await(absl::Condition(&none));
+}
+
+void EngineRig::AwaitEvents(std::string_view type, int64_t count) { publisher_->Await(type, count); }
+
+}  // namespace bulkhead::bench
