@@ -169,6 +169,11 @@ Awaitable<absl::Status> Accounts::ChangePassword(const rpc::CallContext& call, c
   CO_RETURN_IF_ERROR(co_await ValidatePassword(login, next));
   absl::Status admitted = dependencies_.throttle->Begin(login, address);
   if (!admitted.ok()) {
+    const int refused = dependencies_.throttle->Refused(login, address);
+    if (!SignInThrottle::IsWorthRecording(refused)) {
+      co_return admitted;
+    }
+    entry.details["attempts"] = absl::StrCat(refused);
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(admitted));
   }
   storage::Database::WriteFunction save = [&](storage::Connection& connection) {

@@ -327,6 +327,34 @@ TEST_F(AuthTest, NewPasswordEndsAllOtherSessions) {
   EXPECT_OK(SignIn("ada", "a better password"));
 }
 
+TEST_F(AuthTest, ABreachedPasswordIsNoNewPassword) {
+  ASSERT_OK(Register("ada"));
+  ASSERT_OK_AND_ASSIGN(SignedIn own, SignIn("ada"));
+  const Secret current(kPassword), breached("password1234");
+  EXPECT_THAT(Run(accounts_->ChangePassword(CallWith(own.access.token), current, breached)),
+              HasReason(absl::StatusCode::kInvalidArgument, "PASSWORD_BREACHED"));
+  EXPECT_OK(SignIn("ada")) << "the old one holds";
+}
+
+TEST_F(AuthTest, AFloodOfThrottledSignInsLeavesFewRecords) {
+  ASSERT_OK(Register("ada"));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(SignIn("ada", "a wrong password"), HasReason("CREDENTIALS_INVALID"));
+  }
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_THAT(SignIn("ada", "a wrong password"), HasReason("SIGN_IN_THROTTLED"));
+  }
+  ASSERT_OK_AND_ASSIGN(const std::vector<AuditRecord> records,
+                       audit_->ListAcrossUsers({.action = "session.sign_in"}, 0, 1000));
+  ASSERT_EQ(records.size(), 12u) << "five that failed, and the 1st, 2nd, 4th ... 64th that was held back";
+  EXPECT_EQ(absl::c_count_if(records,
+                             [](const AuditRecord& record) {
+                               const auto attempts = record.entry.details.find("attempts");
+                               return attempts != record.entry.details.end() && attempts->second == "64";
+                             }),
+            1);
+}
+
 TEST_F(AuthTest, ExchangedTokenIsNarrowedToTheRun) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   ASSERT_OK_AND_ASSIGN(SignedIn session, SignIn("ada"));
@@ -424,8 +452,9 @@ TEST_F(AuthTest, RevokingTheKeyThatSignsPutsANewOneInItsPlace) {
   EXPECT_EQ(told[0].revocation.reason, "KEY_REVOKED");
 
   ASSERT_OK_AND_ASSIGN(std::vector<KeyStore::Description> keys, keys_->List());
-  ASSERT_EQ(keys.size(), 3u);
+  ASSERT_EQ(keys.size(), 4u);
   EXPECT_EQ(keys[0].state, KeyStore::State::kSigning);
+  EXPECT_EQ(absl::c_count_if(keys, [this](const auto& key) { return key.id == keys_->Upcoming()->id; }), 1);
   for (const KeyStore::Description& key : keys) {
     EXPECT_EQ(key.revoked_at.has_value(), key.id == compromised);
     EXPECT_EQ(key.state == KeyStore::State::kRevoked, key.id == compromised);
@@ -435,7 +464,7 @@ TEST_F(AuthTest, RevokingTheKeyThatSignsPutsANewOneInItsPlace) {
   EXPECT_EQ(absl::c_count_if(keys, [](const auto& key) { return key.state == KeyStore::State::kExpired; }), 1);
   clock_.Advance(absl::Hours(24 * 91));
   ASSERT_OK_AND_ASSIGN(keys, keys_->List());
-  EXPECT_EQ(keys.size(), 1u) << "what ended long ago is not listed";
+  EXPECT_EQ(keys.size(), 2u) << "what ended long ago is not listed";
   ASSERT_OK(Run(keys_->Rotate(call, std::nullopt)));
   EXPECT_EQ(keys_->Signer()->key->algorithm(), crypto::Algorithm::kEdDsa) << "as the options say";
 }
@@ -463,6 +492,58 @@ TEST_F(AuthTest, TheSigningKeyIsRotatedBySchedule) {
   EXPECT_THAT(audit_->ListAcrossUsers({.action = "key.rotate"}, 0, 10),
               bulkhead::testing::IsOkAndHolds(ElementsAre(
                   ::testing::Field(&AuditRecord::entry, ::testing::Field(&AuditEntry::actor, "services/auth")))));
+}
+
+TEST_F(AuthTest, TheNextKeyIsPublishedBeforeItSigns) {
+  const auto published = [this] {
+    std::vector<std::string> ids;
+    for (const std::shared_ptr<const KeyStore::Key>& key : keys_->Valid()) {
+      ids.push_back(key->id);
+    }
+    return ids;
+  };
+  const std::string first = keys_->Signer()->id;
+  const std::string next = keys_->Upcoming()->id;
+  EXPECT_THAT(published(), ElementsAre(first, next));
+  ASSERT_OK(Run(keys_->Rotate({}, std::nullopt)));
+  EXPECT_EQ(keys_->Signer()->id, next);
+  const std::string after_next = keys_->Upcoming()->id;
+  EXPECT_THAT(published(), ::testing::UnorderedElementsAre(next, after_next, first));
+  EXPECT_EQ(keys_->Signer()->signs_since, clock_.Now());
+
+  ASSERT_OK(Run(keys_->Revoke({}, next)));
+  EXPECT_EQ(keys_->Signer()->id, after_next) << "the one that everybody knows takes over from a compromised one too";
+  const std::string compromised = keys_->Upcoming()->id;
+  ASSERT_OK(Run(keys_->Revoke({}, compromised)));
+  EXPECT_EQ(keys_->Signer()->id, after_next);
+  EXPECT_NE(keys_->Upcoming()->id, compromised);
+  EXPECT_EQ(keys_->Find(compromised), nullptr);
+}
+
+TEST_F(AuthTest, AKeyOfAnotherAlgorithmThanConfiguredIsReplacedWhenItsSuccessorIsKnown) {
+  ASSERT_OK_AND_ASSIGN(
+      std::unique_ptr<KeyStore> keys,
+      KeyStore::Open({.overlap = kOverlap, .algorithm = crypto::Algorithm::kEs256}, KeyDependencies()));
+  const std::string first = keys->Signer()->id;
+  EXPECT_EQ(keys->Signer()->key->algorithm(), crypto::Algorithm::kEdDsa);
+  EXPECT_EQ(keys->Upcoming()->key->algorithm(), crypto::Algorithm::kEs256);
+  KeyRotation rotation(absl::Hours(24 * 30),
+                       {.keys = keys.get(), .clock = &clock_, .ids = ids_.get(), .executor = executor_.get()});
+  rotation.Start();
+  ASSERT_OK(bulkhead::testing::WaitFor([&] { return clock_.pending_timers() == 1; }, "the rotation's timer"));
+  EXPECT_EQ(keys->Signer()->id, first);
+  clock_.Advance(absl::Minutes(10));
+  EXPECT_OK(bulkhead::testing::WaitFor([&] { return keys->Signer()->id != first; }, "the rotation"));
+  EXPECT_EQ(keys->Signer()->key->algorithm(), crypto::Algorithm::kEs256);
+  EXPECT_NE(keys->Find(first), nullptr) << "it overlaps";
+  // A rotation to another one by hand stays.
+  ASSERT_OK(Run(keys->Rotate({}, crypto::Algorithm::kEdDsa)));
+  const std::string by_hand = keys->Signer()->id;
+  ASSERT_OK(bulkhead::testing::WaitFor([&] { return clock_.pending_timers() == 1; }, "the rotation's timer"));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(keys->Signer()->id, by_hand);
+  rotation.Shutdown();
+  EXPECT_OK(executor_->Drain(absl::Seconds(30)));
 }
 
 TEST_F(AuthTest, KeysOutliveARestartAndNeedTheSealingKey) {

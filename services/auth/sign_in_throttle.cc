@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -77,6 +78,11 @@ absl::Status SignInThrottle::Begin(std::string_view login, std::string_view addr
     wait = std::max(wait, Remaining(address_key, options_.free_failures_by_address, now));
   }
   if (wait > absl::ZeroDuration()) {
+    for (const std::string& key : {login_key, address_key}) {
+      if (auto it = failures_.find(key); it != failures_.end()) {
+        ++it->second.refused;
+      }
+    }
     return MakeError(absl::StatusCode::kResourceExhausted,
                      absl::StrCat("too many failed sign-ins: try again in ", absl::FormatDuration(wait)),
                      {.domain = "bulkhead.auth", .reason = "SIGN_IN_THROTTLED", .metadata = {}, .retry_after = wait});
@@ -86,6 +92,21 @@ absl::Status SignInThrottle::Begin(std::string_view login, std::string_view addr
     Count(address_key, now);
   }
   return absl::OkStatus();
+}
+
+int SignInThrottle::Refused(std::string_view login, std::string_view address) {
+  absl::MutexLock lock(mutex_);
+  int refused = 0;
+  for (const std::string& key : {LoginKey(login), AddressKey(address)}) {
+    if (auto it = failures_.find(key); it != failures_.end()) {
+      refused = std::max(refused, it->second.refused);
+    }
+  }
+  return refused;
+}
+
+bool SignInThrottle::IsWorthRecording(int refused) {
+  return refused <= 0 || std::has_single_bit(static_cast<unsigned>(refused));
 }
 
 void SignInThrottle::Succeed(std::string_view login, std::string_view address) {
@@ -160,6 +181,7 @@ void SignInThrottle::Count(const std::string& key, absl::Time now) {
   Failures& failures = failures_[key];
   ++failures.count;
   failures.last = now;
+  failures.refused = 0;
 }
 
 void SignInThrottle::MakeRoom(absl::Time now) {

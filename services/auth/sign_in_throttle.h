@@ -45,6 +45,12 @@ class SignInThrottle {
   // Of an IPv6 address its network of 64 bits counts: each customer has one for himself.
   absl::Status Begin(std::string_view login, std::string_view address);
 
+  // How many attempts in a row Begin has refused to login or address, whichever has more. A flood of them is not worth a line each in a record:
+  // see IsWorthRecording.
+  int Refused(std::string_view login, std::string_view address);
+  // True of 1, 2, 4, 8...: what is recorded grows with the logarithm of what is tried.
+  static bool IsWorthRecording(int refused);
+
   // The attempt was no failure: clears the login and takes this attempt back from the address.
   void Succeed(std::string_view login, std::string_view address);
 
@@ -56,6 +62,7 @@ class SignInThrottle {
   struct Failures {
     int count = 0;
     absl::Time last;
+    int refused = 0;  // Since the last one that was admitted.
   };
 
   absl::Duration PauseAfter(int failures, int free) const;

@@ -100,6 +100,11 @@ Awaitable<absl::StatusOr<SignedIn>> SignIns::SignIn(const rpc::CallContext& call
 
   absl::Status admitted = dependencies_.throttle->Begin(throttle_key, address);
   if (!admitted.ok()) {
+    const int refused = dependencies_.throttle->Refused(throttle_key, address);
+    if (!SignInThrottle::IsWorthRecording(refused)) {
+      co_return admitted;
+    }
+    entry.details["attempts"] = absl::StrCat(refused);
     co_return co_await dependencies_.audit->Refuse(std::move(entry), std::move(admitted));
   }
 
