@@ -6,7 +6,7 @@ namespace bulkhead::demo {
 namespace {
 
 constexpr unsigned char kBytes[] = {
-#embed "birdstrikes.csv"
+#embed <services/bulkhead/demo/birdstrikes.csv>
 };
 
 }  // namespace
