@@ -94,6 +94,16 @@ struct ApprovalDecision {
   std::optional<nlohmann::json> edited_arguments;
 };
 
+// An earlier run of the same conversation.
+struct PastRun {
+  std::string name;   // "users/ada/runs/run-1"
+  std::string agent;  // "analyst"
+  nlohmann::json input;
+  std::optional<Answer> answer;  // Absent when it did not succeed, for which there is
+  std::string reason;            // the error's reason, as "RUN_CANCELLED",
+  std::string message;           // and its text.
+};
+
 struct ParallelOptions {
   int max_parallel = 8;
 };
@@ -169,6 +179,10 @@ class RunContext {
   auto Race(const Items& items, Fn fn, ParallelOptions options = {}) {
     return Compete(Contest::kRace, items, std::move(fn), options);
   }
+
+  // The runs of this run's thread that have ended by now, in the order in which they were made: the newest 50 of them,
+  // and no more than 256 KiB of inputs and answers. Empty outside a thread. Runs that end later change nothing.
+  virtual Awaitable<std::vector<PastRun>> History() = 0;
 
   // How the code of an agent changes while runs of it are under way: true when this run came here under the code that
   // has this patch, false when it came by before, and so must go on as it did. The answer to one name is the same all

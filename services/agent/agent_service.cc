@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "bulkhead/agent/v1/agent_service.grpc.pb.h"
 #include "bulkhead/agent/v1/run_service.grpc.pb.h"
-#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/agents/analyst.h"
 #include "services/agent/defined_agents.h"
@@ -25,6 +24,9 @@
 #include "services/agent/run_schema.h"
 #include "services/agent/run_service_core.h"
 #include "services/agent/run_store.h"
+#include "services/agent/thread_proto.h"
+#include "services/agent/thread_service.h"
+#include "services/agent/thread_store.h"
 #include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
@@ -55,7 +57,8 @@ absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) 
 // Adapters: validate, call the core, convert.
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core) : calls_(calls), core_(core) {}
+  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core, const ThreadStore* threads)
+      : calls_(calls), core_(core), threads_(threads) {}
 
   grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
                                    v1::Run* response) override {
@@ -90,8 +93,9 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
                                                 absl::Nanoseconds(request.timeout().nanos());
                              }
                              if (!request.thread().empty()) {
-                               co_return rpc::NotImplemented("bulkhead.agent.v1.RunService/CreateRun in a thread");
+                               CO_ASSIGN_OR_RETURN(wanted.thread, ParseThreadName(request.thread(), call.user->user()));
                              }
+                             CO_ASSIGN_OR_RETURN(wanted.busy, ParseBusyPolicy(request.busy_policy()));
                              CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
                              co_return ToProto(run);
                            });
@@ -215,8 +219,12 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     if (!request.parent().empty()) {
       ASSIGN_OR_RETURN(filter.parent, ParseRunName(request.parent(), user));
     }
-    const std::string list =
-        absl::StrCat("runs ", user, " ", filter.agent, " ", filter.parent, " ", absl::StrJoin(request.states(), ","));
+    if (!request.thread().empty()) {
+      ASSIGN_OR_RETURN(filter.thread, ParseThreadName(request.thread(), user));
+      RETURN_IF_ERROR(threads_->For(user).Get(filter.thread).status());
+    }
+    const std::string list = absl::StrCat("runs ", user, " ", filter.agent, " ", filter.parent, " ", filter.thread, " ",
+                                          absl::StrJoin(request.states(), ","));
     ASSIGN_OR_RETURN(int64_t before, Position(list, request.page_token()));
     ASSIGN_OR_RETURN(std::vector<RunRecord> runs, core_->store().For(user).List(filter, before, page_size));
     v1::ListRunsResponse response;
@@ -250,6 +258,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
 
   const rpc::ServerDependencies calls_;
   RunServiceCore* const core_;
+  const ThreadStore* const threads_;
 };
 
 class AgentServiceImpl final : public v1::AgentService::CallbackService {
@@ -389,44 +398,6 @@ class AgentServiceImpl final : public v1::AgentService::CallbackService {
   const Clock* const clock_;
 };
 
-class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
- public:
-  explicit ThreadServiceImpl(rpc::ServerDependencies calls) : calls_(calls) {}
-
-  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context, const v1::GetThreadRequest* request,
-                                      v1::Thread* response) override {
-    return Unserved("bulkhead.agent.v1.ThreadService/GetThread", context, request, response);
-  }
-  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context, const v1::ListThreadsRequest* request,
-                                        v1::ListThreadsResponse* response) override {
-    return Unserved("bulkhead.agent.v1.ThreadService/ListThreads", context, request, response);
-  }
-  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context, const v1::CreateThreadRequest* request,
-                                         v1::Thread* response) override {
-    return Unserved("bulkhead.agent.v1.ThreadService/CreateThread", context, request, response);
-  }
-  grpc::ServerUnaryReactor* UpdateThread(grpc::CallbackServerContext* context, const v1::UpdateThreadRequest* request,
-                                         v1::Thread* response) override {
-    return Unserved("bulkhead.agent.v1.ThreadService/UpdateThread", context, request, response);
-  }
-  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
-                                         Empty* response) override {
-    return Unserved("bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response);
-  }
-
- private:
-  template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Unserved(std::string_view method, grpc::CallbackServerContext* context,
-                                     const Request* request, Response* response) {
-    return rpc::ServeUnary(calls_, method, context, request, response,
-                           [method](const rpc::CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>> {
-                             co_return rpc::NotImplemented(method);
-                           });
-  }
-
-  const rpc::ServerDependencies calls_;
-};
-
 }  // namespace
 
 // In the order of construction; destroyed in reverse.
@@ -440,6 +411,7 @@ struct AgentServer::State {
   std::unique_ptr<RunStore> store;
   std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<DefinedAgents> defined;
+  std::unique_ptr<ThreadStore> threads;
   std::unique_ptr<OutboxRelay> relay;
   std::unique_ptr<RunRetention> retention;
   std::unique_ptr<RunEngine> engine;
@@ -447,7 +419,7 @@ struct AgentServer::State {
   std::unique_ptr<RunServiceCore> core;
   std::unique_ptr<RunServiceImpl> run_service;
   std::unique_ptr<AgentServiceImpl> agent_service;
-  std::unique_ptr<ThreadServiceImpl> thread_service;
+  std::unique_ptr<grpc::Service> thread_service;
   Executor* executor = nullptr;
   bool shut_down = false;
 };
@@ -456,7 +428,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   if (options.max_running < 1 || options.max_running_per_user < 1 || options.max_waiting_per_user < 0 ||
       options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
       options.cancel_grace < absl::ZeroDuration() || options.unresponsive_after < absl::ZeroDuration() ||
-      options.run_retention < absl::ZeroDuration()) {
+      options.run_retention < absl::ZeroDuration() || options.max_threads_per_user < 1) {
     return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
                      {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
   }
@@ -468,13 +440,13 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
-  ASSIGN_OR_RETURN(
-      state->database,
-      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
-                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing, kRunProgress},
-                               .durable = options.durable,
-                               .before_commit = std::move(dependencies.before_commit)}));
+  ASSIGN_OR_RETURN(state->database,
+                   storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                                            .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables,
+                                                           kRunRelations, kRunCancelReason, kRunDefinitions,
+                                                           kDefinitionSharing, kRunProgress, kThreadTables},
+                                            .durable = options.durable,
+                                            .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
@@ -486,6 +458,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
   state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{});
+  state->threads = std::make_unique<ThreadStore>(state->database.get());
   state->relay = std::make_unique<OutboxRelay>(OutboxRelay::Dependencies{.executor = dependencies.executor,
                                                                          .clock = dependencies.clock,
                                                                          .store = state->store.get(),
@@ -526,6 +499,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
       RunServiceCore::Dependencies{.clock = dependencies.clock,
                                    .ids = dependencies.ids,
                                    .store = state->store.get(),
+                                   .threads = state->threads.get(),
                                    .engine = state->engine.get(),
                                    .registry = state->registry.get(),
                                    .definitions = state->defined.get(),
@@ -535,10 +509,13 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->engine->SetChildRuns(state->core.get());
   state->retention = std::make_unique<RunRetention>(options.run_retention, dependencies.clock, dependencies.executor,
                                                     state->store.get());
-  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get());
+  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get());
   state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
                                                             state->definitions.get(), dependencies.clock);
-  state->thread_service = std::make_unique<ThreadServiceImpl>(dependencies.rpc);
+  state->thread_service = CreateThreadService(dependencies.rpc, {.store = state->threads.get(),
+                                                                 .clock = dependencies.clock,
+                                                                 .ids = dependencies.ids,
+                                                                 .max_threads = options.max_threads_per_user});
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
 }
 

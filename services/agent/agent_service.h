@@ -36,6 +36,7 @@ class AgentServer {
     int max_waiting_per_user = 100;
     int max_running = 64;
     int max_steps_per_run = 10'000;
+    int max_threads_per_user = 1000;
     absl::Duration run_timeout = absl::Hours(1);
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // See RunEngine::Options.

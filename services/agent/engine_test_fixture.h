@@ -153,7 +153,7 @@ class EngineTest : public ::testing::Test {
     Close();
     auto database = storage::Database::Open(
         {.path = dir_->File("agent.db"),
-         .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress},
+         .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress, kThreadTables},
          .durable = false,
          .before_commit = std::move(before_commit)});
     ASSERT_OK(database);

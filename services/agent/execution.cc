@@ -17,8 +17,8 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
       name_(run_.name()),
       events_(run_),
       token_(std::move(token)),
-      held_(run_.interrupt_time.has_value()),
       ledger_(dependencies.clock, run_.timing),
+      held_(run_.interrupt_time.has_value()),
       on_released_(std::move(on_released)) {
   for (JournalRecord& record : taken.journal) {
     Entry& entry = entries_[record.path];
@@ -115,6 +115,7 @@ absl::Status Execution::stop_status(const std::stop_token& stop) const {
 RunIdentity Execution::identity(std::stop_token stop) const {
   return {.token = token_,
           .traceparent = run_.traceparent,
+          .thread = run_.thread,
           .stop = std::move(stop),
           .timeout = std::max(run_.deadline - dependencies_.clock->Now(), absl::Seconds(1))};
 }

@@ -70,9 +70,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
   void RequestStop(StopReason reason);
   // Ends the run without waiting for its agent, which never resumes.
   static Awaitable<void> CutOff(std::shared_ptr<Execution> self);
-  // Whether the run is held back has changed in the store. While it is, no new command begins; what is under way goes
-  // on.
-  void HoldChanged();
+  // While the run is held back, no new command begins; what is under way goes on. `order` grows with each change: what
+  // comes late is ignored.
+  void SetHeld(bool held, uint64_t order);
   // What a command waits for has come, or may have: the decision of an approval, the end of a child run.
   void Wake();
   // Begins no new command any more; what is under way goes on.
@@ -156,6 +156,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // The event that follows `child_started`.
   std::string ChildEnded(const Entry& entry, absl::Time began, const absl::Status& status) const;
   Awaitable<absl::Status> Sleep(Place place, absl::Duration duration);
+  Awaitable<std::vector<PastRun>> History(Place place);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
   // any, goes with it.
   Awaitable<nlohmann::json> Value(Place place, std::string command, std::function<nlohmann::json()> make,
@@ -185,7 +186,6 @@ class Execution : public std::enable_shared_from_this<Execution> {
   std::map<std::string, Entry> entries_;  // By path.
   std::map<std::string, RepeatPolicy> policies_;
   std::map<std::string, bool> patches_;  // What Patched answered, by name.
-  bool held_;                            // As last read from the store.
   int steps_ = 0;
   int refused_ = 0;
   TimeLedger ledger_;
@@ -196,7 +196,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool hold_changed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool held_ ABSL_GUARDED_BY(mutex_);
+  uint64_t hold_order_ ABSL_GUARDED_BY(mutex_) = 0;
   int calls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::stop_source> waits_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::stop_source> hold_waits_ ABSL_GUARDED_BY(mutex_);

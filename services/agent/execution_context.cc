@@ -39,6 +39,8 @@ class Execution::Context final : public RunContext {
     return execution_->RunAgent(Next(), std::move(agent), std::move(input));
   }
 
+  Awaitable<std::vector<PastRun>> History() override { return execution_->History(Next()); }
+
   Awaitable<bool> Patched(std::string name) override {
     if (auto known = execution_->patches_.find(name); known != execution_->patches_.end()) {
       return Ready(known->second);

@@ -24,27 +24,11 @@ absl::StatusOr<std::optional<ApprovalRecord>> ToOptional(absl::StatusOr<Approval
 Awaitable<void> Execution::AwaitGo(std::stop_token stop) {
   bool waited = false;
   while (!stop.stop_requested() && !gone()) {
-    bool changed = false;
-    {
-      absl::MutexLock lock(mutex_);
-      std::swap(changed, hold_changed_);
-    }
-    if (changed) {
-      // The store is the truth: of two changes at once, the one that was told last need not be the last.
-      absl::StatusOr<bool> held = dependencies_.store->IsInterrupted(run_.key);
-      if (!held.ok()) {
-        co_await GiveUp(held.status());
-      }
-      held_ = *held;
-    }
-    if (!held_) {
-      break;
-    }
     std::stop_source wake;
     {
       absl::MutexLock lock(mutex_);
-      if (hold_changed_) {
-        continue;
+      if (!held_) {
+        break;
       }
       hold_waits_.push_back(wake);
     }
@@ -170,11 +154,15 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
   co_return result;
 }
 
-void Execution::HoldChanged() {
+void Execution::SetHeld(bool held, uint64_t order) {
   std::vector<std::stop_source> waits;
   {
     absl::MutexLock lock(mutex_);
-    hold_changed_ = true;
+    if (order < hold_order_) {
+      return;
+    }
+    hold_order_ = order;
+    held_ = held;
     waits.swap(hold_waits_);
   }
   for (std::stop_source& wait : waits) {

@@ -45,11 +45,13 @@ class GrpcToolClient final : public ToolClient {
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string name) override {
     tool::GetToolRequest request;
     request.set_name(absl::StrCat("tools/", name));
-    CO_ASSIGN_OR_RETURN(tool::Tool found, co_await rpc::CallUnary<tool::Tool>(
-                                              ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool"},
-                                              request, [this](auto* context, auto* request, auto* response, auto done) {
-                                                stub_->async()->GetTool(context, request, response, std::move(done));
-                                              }));
+    CO_ASSIGN_OR_RETURN(
+        tool::Tool found,
+        co_await rpc::CallUnary<tool::Tool>(
+            ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool", .thread = identity.thread}, request,
+            [this](auto* context, auto* request, auto* response, auto done) {
+              stub_->async()->GetTool(context, request, response, std::move(done));
+            }));
     switch (found.repeat_policy()) {
       case tool::REPEAT_POLICY_SAFE:
         co_return RepeatPolicy::kSafe;
@@ -67,7 +69,8 @@ class GrpcToolClient final : public ToolClient {
     CO_ASSIGN_OR_RETURN(*request.mutable_input(), ToStruct(call.input));
     std::optional<tool::Invocation> invocation;
     absl::Status status = co_await rpc::CallStream<tool::InvokeToolResponse>(
-        ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/InvokeTool", .timeout = identity.timeout},
+        ContextOf(identity),
+        {.method = "bulkhead.tool.v1.ToolService/InvokeTool", .timeout = identity.timeout, .thread = identity.thread},
         request,
         [this](auto* context, auto* request, auto* reader) { stub_->async()->InvokeTool(context, request, reader); },
         [&call, &invocation](tool::InvokeToolResponse message) -> Awaitable<absl::Status> {

@@ -29,6 +29,7 @@ enum class RepeatPolicy { kSafe = 1, kIdempotent = 2, kAtMostOnce = 3 };
 struct RunIdentity {
   std::shared_ptr<const RawToken> token;  // The run token.
   std::string traceparent;
+  std::string thread;  // The id of the run's conversation, or "".
   std::stop_token stop;
   absl::Duration timeout;  // Real time: no call outlasts the run.
 };

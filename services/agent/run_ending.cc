@@ -10,6 +10,7 @@
 #include "services/agent/run_events.h"
 #include "services/agent/run_rows.h"
 #include "services/agent/run_statements.h"
+#include "services/agent/thread_turns.h"
 #include "services/common/status/macros.h"
 
 namespace bulkhead::agent {
@@ -84,6 +85,7 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   RETURN_IF_ERROR(SetState(connection, run, to));
   run.end_time = ending.time;
   run.interrupt_time.reset();
+  run.waits_for.clear();
   if (ending.timing.has_value()) {
     run.timing = *ending.timing;
   } else {
@@ -106,12 +108,13 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
                       .Execute("UPDATE run_progress SET epoch = epoch + 1, timing = ? WHERE run = ?",
                                {TimingText(run.timing), run.key})
                       .status());
-  RETURN_IF_ERROR(connection
-                      .Execute("UPDATE runs SET end_time = ?, answer = ?, error = ?, interrupt_time = NULL, "
-                               "sealed_token = x'' WHERE key = ?",
-                               {Micros(ending.time), MaybeText(run.answer),
-                                run.error.has_value() ? Value(ErrorText(*run.error)) : Value(nullptr), run.key})
-                      .status());
+  RETURN_IF_ERROR(
+      connection
+          .Execute("UPDATE runs SET end_time = ?, answer = ?, error = ?, interrupt_time = NULL, waits_for = '', "
+                   "held_by = '', sealed_token = x'' WHERE key = ?",
+                   {Micros(ending.time), MaybeText(run.answer),
+                    run.error.has_value() ? Value(ErrorText(*run.error)) : Value(nullptr), run.key})
+          .status());
   RETURN_IF_ERROR(connection
                       .Execute("UPDATE approvals SET verdict = 3, decide_time = ? WHERE run = ? AND verdict = 0",
                                {Micros(ending.time), run.key})
@@ -130,7 +133,10 @@ absl::Status EndRun(Connection& connection, RunRecord& run, const Ending& ending
   } else {
     out.push_back(events.Failed(ending.time, *run.error, duration, run.timing));
   }
-  return AddEvents(connection, run, std::move(out));
+  RETURN_IF_ERROR(AddEvents(connection, run, std::move(out)));
+  RETURN_IF_ERROR(PassOnTurn(connection, run, ending.time));
+  run.held_by.clear();
+  return absl::OkStatus();
 }
 
 }  // namespace bulkhead::agent

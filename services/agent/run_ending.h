@@ -10,7 +10,7 @@
 namespace bulkhead::agent {
 
 // Takes part in the transaction of `connection`: closes open calls and approvals, writes the
-// terminal state and its event, and drops the run's token. `run` has the new state then.
+// terminal state and its event, drops the run's token, and lets others of its thread go on. `run` has the new state then.
 absl::Status EndRun(storage::Connection& connection, RunRecord& run, const Ending& ending);
 
 }  // namespace bulkhead::agent

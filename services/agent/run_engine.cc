@@ -44,9 +44,16 @@ absl::Status TimedOut(const RunRecord& run) {
 
 // Shared with timers and coroutines, which may come late.
 struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
+  // Of the places of the running ones. Child runs need none, and are as if they had one.
+  enum class Turn { kNone, kQueued, kHas };
+
   // A run that has not ended.
   struct Active {
     RunRecord run;
+    Turn turn = Turn::kNone;
+    bool taking_up = false;  // An execution is being made.
+    uint64_t looks = 0;      // Times that somebody began to look up whether it may go on.
+    uint64_t holds = 0;      // Times that its execution was told whether it is held back.
     Clock::TimerId deadline_timer = 0;
     Clock::TimerId grace_timer = 0;               // Also that of a run that rests.
     absl::Time cut_off = absl::InfiniteFuture();  // When the grace is over.
@@ -54,7 +61,6 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     std::shared_ptr<Execution> execution;
     // Asked for while it was taken up.
     Execution::StopReason stop = Execution::StopReason::kNone;
-    bool hold_changed = false;
   };
 
   // Counts a coroutine of the engine for as long as it lives.
@@ -123,61 +129,178 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         found->second.deadline_timer = timer;
       }
     }
-    Enqueue(run);
+    // One that has begun is taken up even when it is held back: it stands where it stood.
+    if (run.state == RunState::kPending && (!run.waits_for.empty() || run.interrupt_time.has_value())) {
+      LookUp(id);
+    } else {
+      Enqueue(id);
+    }
   }
 
-  // Lets it have its turn. A child run needs none: it uses the place of its parent, which waits for it.
-  void Enqueue(const RunRecord& run) {
+  // Lets it have its turn, to begin or to go on. A child run needs none: it uses the place of its parent, which waits
+  // for it.
+  void Enqueue(const std::string& id) {
+    bool queued = false;
     {
       absl::MutexLock lock(mutex);
-      if (closed || !active.contains(run.id)) {
+      auto found = active.find(id);
+      if (closed || found == active.end() || found->second.turn != Turn::kNone) {
         return;
       }
-      if (run.parent.empty()) {
-        queue.Enqueue({.user = run.owner, .run = run.id});
+      Active& run = found->second;
+      queued = run.run.parent.empty();
+      run.turn = queued ? Turn::kQueued : Turn::kHas;
+      if (queued) {
+        RunQueue::Entry entry{.user = run.run.owner, .run = id};
+        run.execution != nullptr ? queue.EnqueueResuming(std::move(entry)) : queue.Enqueue(std::move(entry));
       }
     }
-    if (run.parent.empty()) {
-      Pump();
-    } else {
-      Spawn(Execute(shared_from_this(), run));
-    }
+    queued ? Pump() : GoOn(id);
   }
 
-  // Starts what may start.
+  // Gives turns to those that may have one.
   void Pump() {
     while (true) {
-      RunRecord run;
+      std::string next;
       {
         absl::MutexLock lock(mutex);
         if (closed) {
           return;
         }
-        std::optional<RunQueue::Entry> next = queue.Next();
-        if (!next.has_value()) {
+        std::optional<RunQueue::Entry> entry = queue.Next();
+        if (!entry.has_value()) {
           return;
         }
-        run = active[next->run].run;
+        next = std::move(entry->run);
+        active[next].turn = Turn::kHas;
       }
+      GoOn(next);
+    }
+  }
+
+  // Its turn has come: it begins, or goes on where it was held back.
+  void GoOn(const std::string& id) {
+    RunRecord run;
+    std::shared_ptr<Execution> execution;
+    uint64_t hold = 0;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (closed || found == active.end() || found->second.taking_up) {
+        return;
+      }
+      execution = found->second.execution;
+      if (execution != nullptr) {
+        hold = ++found->second.holds;
+      } else {
+        found->second.taking_up = true;
+        run = found->second.run;
+      }
+    }
+    if (execution != nullptr) {
+      execution->SetHeld(false, hold);
+    } else {
       Spawn(Execute(shared_from_this(), std::move(run)));
     }
   }
 
-  // The run needs nothing of the engine any more. `ran`: it held a place among the running ones.
-  void Forget(const RunRecord& run, bool ran) {
+  // Takes its place, or its turn to get one, away. True when others may use the place.
+  bool LeaveTurn(Active& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const Turn left = std::exchange(run.turn, Turn::kNone);
+    if (!run.run.parent.empty()) {
+      return false;
+    }
+    if (left == Turn::kQueued) {
+      queue.Remove(run.run.owner, run.run.id);
+    } else if (left == Turn::kHas) {
+      queue.Finished(run.run.owner);
+    }
+    return left == Turn::kHas;
+  }
+
+  // Sees in the store whether the run is held back, or waits for another one of its thread, and acts on it. What is
+  // held back has no place. Of several at once the one that began last counts: it knows what the others know.
+  void LookUp(const std::string& id) {
+    std::string owner;
+    uint64_t look = 0;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (closed || found == active.end()) {
+        return;
+      }
+      owner = found->second.run.owner;
+      look = ++found->second.looks;
+    }
+    const absl::StatusOr<RunRecord> now = store()->For(owner).Get(id);
+    if (!now.ok()) {
+      if (ReasonOf(now.status()) != "RUN_NOT_FOUND") {
+        ABSL_LOG(ERROR) << "whether run " << id << " may go on cannot be read now: " << now.status();
+        CallAt(clock()->Now() + kRest, [id](State& state) { state.LookUp(id); });
+      }
+      return;
+    }
+    bool held = now->interrupt_time.has_value() || !now->waits_for.empty();
+    // It is taken up to be ended, when that has failed before.
+    const bool ends = now->state == RunState::kCancelling || clock()->Now() >= now->deadline;
+    std::shared_ptr<Execution> execution;
+    uint64_t hold = 0;
+    bool freed = false;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (found == active.end() || found->second.looks != look) {
+        return;
+      }
+      if (ends && found->second.execution == nullptr && !found->second.taking_up) {
+        held = false;
+      }
+      if (held) {
+        freed = LeaveTurn(found->second);
+      }
+      // One that may go on hears of it when it has a place again.
+      if (held || found->second.turn == Turn::kHas) {
+        execution = found->second.execution;
+        hold = ++found->second.holds;
+      }
+    }
+    if (execution != nullptr) {
+      execution->SetHeld(held, hold);
+    }
+    if (freed) {
+      Pump();
+    } else if (!held) {
+      Enqueue(id);
+    }
+  }
+
+  // A run of the thread has ended, or been let go of: others may go on.
+  void LookUpThread(const RunRecord& run) {
+    const absl::StatusOr<std::vector<std::string>> others = store()->For(run.owner).UnfinishedOfThread(run.thread);
+    if (!others.ok()) {
+      ABSL_LOG(ERROR) << "the runs of thread " << run.thread << " cannot be read now: " << others.status();
+      CallAt(clock()->Now() + kRest, [run](State& state) { state.LookUpThread(run); });
+      return;
+    }
+    for (const std::string& other : *others) {
+      LookUp(other);
+    }
+  }
+
+  // The run needs nothing of the engine any more.
+  void Forget(const RunRecord& run) {
     Active gone;
     std::shared_ptr<Execution> parent;
+    bool freed = false;
     {
       absl::MutexLock lock(mutex);
       auto found = active.find(run.id);
       if (found == active.end()) {
         return;
       }
+      freed = LeaveTurn(found->second);
       gone = std::move(found->second);  // Destroyed below, without the lock.
       active.erase(found);
-      if (ran && run.parent.empty()) {
-        queue.Finished(run.owner);
-      }
       if (auto above = active.find(run.parent); above != active.end()) {
         parent = above->second.execution;
       }
@@ -188,7 +311,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       parent->Wake();
     }
     Spawn(CancelChildren(shared_from_this(), run));
-    if (ran) {
+    if (!run.thread.empty()) {
+      LookUpThread(run);
+    }
+    if (freed) {
       Pump();
     }
   }
@@ -218,7 +344,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
   // The storage failed: the run is taken up again in a while, as after a crash. Its deadline and
   // cancellation hold meanwhile.
-  void Rest(const RunRecord& run, bool ran) {
+  void Rest(const RunRecord& run) {
     std::shared_ptr<Execution> gone;
     {
       absl::MutexLock lock(mutex);
@@ -228,11 +354,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       }
       gone = std::move(found->second.execution);
       found->second.cut_off = absl::InfiniteFuture();
-      if (ran && run.parent.empty()) {
-        queue.Finished(run.owner);
-      }
+      found->second.taking_up = false;
+      LeaveTurn(found->second);
     }
-    const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [run](State& state) { state.Enqueue(run); });
+    const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [id = run.id](State& state) { state.LookUp(id); });
     {
       absl::MutexLock lock(mutex);
       if (auto found = active.find(run.id); found != active.end()) {
@@ -247,10 +372,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (!taken.ok()) {
       const std::string reason = ReasonOf(taken.status());
       if (reason == "RUN_ENDED" || reason == "RUN_NOT_FOUND") {
-        state->Forget(run, /*ran=*/true);  // Cancelled or timed out in the last moment, or deleted.
+        state->Forget(run);  // Cancelled or timed out in the last moment, or deleted.
       } else {
         ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up now: " << taken.status();
-        state->Rest(run, /*ran=*/true);
+        state->Rest(run);
       }
       co_return;
     }
@@ -262,38 +387,43 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (!prepared.ok() || taken->run.state == RunState::kCancelling) {
       co_await state->EndUnstarted(
           ownership, run,
-          prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed, prepared,
-          /*ran=*/true);
+          prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed, prepared);
       co_return;
     }
 
+    const bool held = taken->run.interrupt_time.has_value();
     auto execution = std::make_shared<Execution>(
         Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = std::move(agent_version)},
         state->dependencies.execution, *std::move(taken), std::move(token),
         [weak = std::weak_ptr<State>(state), run](Execution::Release release) {
           if (std::shared_ptr<State> state = weak.lock()) {
-            release == Execution::Release::kTakeUpAgain ? state->Rest(run, /*ran=*/true)
-                                                        : state->Forget(run, /*ran=*/true);
+            release == Execution::Release::kTakeUpAgain ? state->Rest(run) : state->Forget(run);
           }
         });
     Execution::StopReason stop = Execution::StopReason::kNone;
-    bool hold_changed = false;
+    bool left = false;
+    uint64_t hold = 0;
     bool closed;
     {
       absl::MutexLock lock(state->mutex);
       closed = state->closed;
       if (auto found = state->active.find(run.id); found != state->active.end()) {
         found->second.execution = execution;
+        found->second.taking_up = false;
         stop = found->second.stop;
-        hold_changed = std::exchange(found->second.hold_changed, false);
+        left = found->second.turn != Turn::kHas;
+        hold = ++found->second.holds;
       }
     }
     if (closed) {
       execution->Abandon();
       co_return;
     }
-    if (hold_changed) {
-      execution->HoldChanged();
+    // It may have been held back, or let go on, since it was read.
+    if (left) {
+      execution->SetHeld(true, hold);
+    } else if (held) {
+      state->LookUp(run.id);
     }
     if (stop != Execution::StopReason::kNone) {
       state->Stop(run.id, stop, state->options.cancel_grace);
@@ -348,7 +478,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   // Ends a run that does not execute.
-  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why, bool ran) {
+  Awaitable<void> EndUnstarted(Ownership ownership, RunRecord run, RunState to, absl::Status why) {
     auto self = shared_from_this();
     Ending ending{.state = to, .time = clock()->Now()};
     if (!why.ok()) {
@@ -357,9 +487,9 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     absl::StatusOr<RunRecord> ended = co_await store()->End(ownership, std::move(ending));
     if (!ended.ok() && ReasonOf(ended.status()) != "RUN_FENCED") {
       ABSL_LOG(ERROR) << "run " << run.id << " could not be ended: " << ended.status();
-      Rest(run, ran);
+      Rest(run);
     } else {
-      Forget(run, ran);
+      Forget(run);
     }
   }
 
@@ -380,9 +510,18 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
   }
 
+  // Whether nothing executes for the run, so that it can be ended as it stands; then it gets no turn any more.
+  bool LeaveUnloaded(Active& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (run.execution != nullptr || run.taking_up) {
+      return false;
+    }
+    LeaveTurn(run);
+    return true;
+  }
+
   void OnDeadline(const std::string& id) {
     RunRecord run;
-    bool waited;
+    bool unloaded;
     {
       absl::MutexLock lock(mutex);
       auto found = active.find(id);
@@ -390,11 +529,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         return;
       }
       run = found->second.run;
-      waited = queue.Remove(run.owner, id);
+      unloaded = LeaveUnloaded(found->second);
     }
-    if (waited) {
-      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run),
-                         /*ran=*/false));
+    if (unloaded) {
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kTimedOut, TimedOut(run)));
     } else {
       Stop(id, Execution::StopReason::kTimedOut, options.cancel_grace);
     }
@@ -435,16 +573,16 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   void Cancel(const RunRecord& run, absl::Duration grace) {
-    bool waited;
-    {
+    bool unloaded = false;
+    if (!IsTerminal(run.state)) {
       absl::MutexLock lock(mutex);
-      waited = queue.Remove(run.owner, run.id);
+      auto found = active.find(run.id);
+      unloaded = found != active.end() && LeaveUnloaded(found->second);
     }
     if (IsTerminal(run.state)) {
-      Forget(run, /*ran=*/false);
-    } else if (waited) {
-      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus(),
-                         /*ran=*/false));
+      Forget(run);
+    } else if (unloaded) {
+      Spawn(EndUnstarted({.key = run.key, .epoch = 0}, run, RunState::kFailed, absl::OkStatus()));
     } else {
       Stop(run.id, Execution::StopReason::kCancelled, grace);
     }
@@ -568,22 +706,7 @@ void RunEngine::ApprovalDecided(std::string_view run) {
   }
 }
 
-void RunEngine::HoldChanged(std::string_view run) {
-  std::shared_ptr<Execution> execution;
-  {
-    absl::MutexLock lock(state_->mutex);
-    auto found = state_->active.find(std::string(run));
-    if (found == state_->active.end()) {
-      return;
-    }
-    execution = found->second.execution;
-    found->second.hold_changed =
-        execution == nullptr;  // It may have been read from the store by now, as it was before.
-  }
-  if (execution != nullptr) {
-    execution->HoldChanged();
-  }
-}
+void RunEngine::HoldChanged(std::string_view run) { state_->LookUp(std::string(run)); }
 
 int RunEngine::waiting() const {
   absl::MutexLock lock(state_->mutex);

@@ -111,9 +111,9 @@ pb::Event RunEvents::Begin(absl::Time time, std::string_view type) const {
   return event;
 }
 
-std::string RunEvents::Queued(absl::Time time) const {
+std::string RunEvents::Queued(absl::Time time, std::string_view waits_for) const {
   pb::Event event = Begin(time, "run_queued");
-  event.mutable_run_queued();
+  event.mutable_run_queued()->set_waits_for(waits_for);
   return event.SerializeAsString();
 }
 

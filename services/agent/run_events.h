@@ -25,7 +25,8 @@ class RunEvents {
  public:
   explicit RunEvents(const RunRecord& run);
 
-  std::string Queued(absl::Time time) const;
+  // `waits_for` is the name of the run of its thread that goes first, or "".
+  std::string Queued(absl::Time time, std::string_view waits_for) const;
   std::string Started(absl::Time time, absl::Duration queued) const;
   std::string Thinking(absl::Time time, std::string_view text) const;
   // Long strings of `input` are shortened.
@@ -38,7 +39,7 @@ class RunEvents {
   std::string ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const;
   std::string ApprovalResolved(absl::Time time, const ApprovalRecord& approval) const;
   std::string Recovered(absl::Time time, int recoveries, int completed_steps) const;
-  // Of a user who holds the run back, or lets it go on.
+  // Of a user who holds the run back, or lets it go on; or of the run of its thread that goes first.
   std::string Interrupted(absl::Time time, std::string_view by) const;
   std::string Resumed(absl::Time time, std::string_view by) const;
   // Of runs that this one starts. `child` is a name, as "users/ada/runs/run-2".

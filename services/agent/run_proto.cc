@@ -86,6 +86,12 @@ v1::Run ToProto(const RunRecord& run) {
   if (!run.parent.empty()) {
     out.set_parent(absl::StrCat("users/", run.owner, "/runs/", run.parent));
   }
+  if (!run.thread.empty()) {
+    out.set_thread(absl::StrCat("users/", run.owner, "/threads/", run.thread));
+  }
+  if (!run.waits_for.empty()) {
+    out.set_waits_for(absl::StrCat("users/", run.owner, "/runs/", run.waits_for));
+  }
   return out;
 }
 

@@ -68,6 +68,9 @@ struct RunRecord {
   std::string parent;                        // The id of the run that started it, or "".
   int64_t definition = 0;  // The version of a user's definition that it executes; 0: a linked-in agent.
   std::string roles;       // Of its user when it was made, with spaces between: what its children may see.
+  std::string thread;      // The id of its conversation, or "".
+  std::string waits_for;   // While it is PENDING behind another run of its thread: the id of that one.
+  std::string held_by;     // While a newer run of its thread holds it back: the id of that one.
 
   std::string name() const { return "users/" + owner + "/runs/" + id; }
 };

@@ -112,6 +112,25 @@ ALTER TABLE runs DROP COLUMN steps;
 ALTER TABLE runs DROP COLUMN last_sequence;
 ALTER TABLE runs DROP COLUMN timing;
 )sql";
+const storage::Migration kThreadTables = {.name = "threads", .statements = R"sql(
+CREATE TABLE threads (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  owner TEXT NOT NULL,
+  title TEXT NOT NULL,
+  busy_policy INTEGER NOT NULL,
+  create_time INTEGER NOT NULL,
+  request_id TEXT
+);
+CREATE UNIQUE INDEX threads_by_request ON threads (owner, request_id);
+CREATE INDEX threads_by_owner ON threads (owner, key);
+ALTER TABLE runs ADD COLUMN thread TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN held_by TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_by_thread ON runs (thread, key) WHERE thread <> '';
+CREATE INDEX runs_by_waits_for ON runs (waits_for) WHERE waits_for <> '';
+CREATE INDEX runs_by_held_by ON runs (held_by) WHERE held_by <> '';
+)sql"};
 
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};

@@ -16,6 +16,8 @@ extern const storage::Migration kRunCancelReason;
 extern const storage::Migration kRunDefinitions;
 // What each step of a run changes, apart from the rest of the run.
 extern const storage::Migration kRunProgress;
+// Threads, and what runs have to do with them.
+extern const storage::Migration kThreadTables;
 
 }  // namespace bulkhead::agent
 

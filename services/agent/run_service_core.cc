@@ -106,6 +106,10 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, Ne
   }
   const absl::Duration timeout = std::min(wanted.timeout.value_or(options_.run_timeout), options_.run_timeout);
 
+  if (!wanted.thread.empty()) {
+    CO_RETURN_IF_ERROR(dependencies_.threads->For(origin.user).Get(wanted.thread).status());
+  }
+
   const absl::Time now = dependencies_.clock->Now();
   run.id = dependencies_.ids->NewId("run");
   run.owner = origin.user;
@@ -117,14 +121,23 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, Ne
   run.traceparent = origin.traceparent;
   run.request_id = wanted.request_id;
   run.parent = origin.parent;
+  run.thread = wanted.thread;
   CO_ASSIGN_OR_RETURN(Secret token, co_await dependencies_.exchange->Exchange(
                                         origin.token, run.name(),
                                         std::min(timeout + options_.cancel_grace + kTokenMargin, kMaxTokenLifetime)));
   // Bound to the run: a sealed token that is moved to another row does not open.
   run.sealed_token = dependencies_.sealer->Seal(token.Reveal(), run.name());
-  CO_ASSIGN_OR_RETURN(RunRecord created, co_await runs.Create(std::move(run), options_.max_unfinished));
+  Displaced displaced;
+  CO_ASSIGN_OR_RETURN(RunRecord created,
+                      co_await runs.Create(std::move(run), options_.max_unfinished, wanted.busy, &displaced));
   if (created.state == RunState::kPending) {
     dependencies_.engine->Submit(created);
+    for (const RunRecord& held_back : displaced.held_back) {
+      dependencies_.engine->HoldChanged(held_back.id);
+    }
+    for (const RunRecord& cancelled : displaced.cancelled) {
+      dependencies_.engine->Cancel(cancelled);
+    }
     if (dependencies_.guard != nullptr) {
       CO_RETURN_IF_ERROR(co_await dependencies_.guard->EndIfRevoked(created));
     }
@@ -143,7 +156,8 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Retry(rpc::CallContext call
   NewRun wanted{.agent = run.agent,
                 .input = nlohmann::json::parse(run.input, nullptr, /*allow_exceptions=*/false),
                 .timeout = run.deadline - run.create_time,
-                .request_id = std::move(request_id)};
+                .request_id = std::move(request_id),
+                .thread = run.thread};
   co_return co_await Create(std::move(call), std::move(wanted));
 }
 

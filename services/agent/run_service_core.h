@@ -18,6 +18,8 @@
 #include "services/agent/run_engine.h"
 #include "services/agent/run_record.h"
 #include "services/agent/run_store.h"
+#include "services/agent/thread_record.h"
+#include "services/agent/thread_store.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/identity/token.h"
 #include "services/common/ids/id_generator.h"
@@ -32,6 +34,8 @@ struct NewRun {
   nlohmann::json input;
   std::optional<absl::Duration> timeout;
   std::string request_id;
+  std::string thread;  // The id of the conversation, or "".
+  BusyPolicy busy = BusyPolicy::kUnspecified;
 };
 
 // Thread-safe. Errors as run_service.proto lists them.
@@ -47,6 +51,7 @@ class RunServiceCore final : public ChildRuns {
     Clock* clock = nullptr;
     IdGenerator* ids = nullptr;
     const RunStore* store = nullptr;
+    const ThreadStore* threads = nullptr;
     RunEngine* engine = nullptr;
     const AgentRegistry* registry = nullptr;
     const DefinedAgents* definitions = nullptr;

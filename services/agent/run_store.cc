@@ -8,6 +8,7 @@
 #include "services/agent/run_events.h"
 #include "services/agent/run_rows.h"
 #include "services/agent/run_statements.h"
+#include "services/agent/thread_admission.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/common/storage/connection.h"
@@ -54,6 +55,10 @@ absl::StatusOr<std::vector<RunRecord>> RunStore::Scoped::List(const RunFilter& f
     absl::StrAppend(&sql, " AND parent <> '' AND parent = ?");
     values.push_back(filter.parent);
   }
+  if (!filter.thread.empty()) {
+    absl::StrAppend(&sql, " AND thread <> '' AND thread = ?");
+    values.push_back(filter.thread);
+  }
   absl::StrAppend(&sql, " ORDER BY key DESC LIMIT ?");
   values.push_back(int64_t{limit} + 1);
   std::vector<RunRecord> runs;
@@ -75,10 +80,12 @@ absl::StatusOr<std::optional<RunRecord>> RunStore::Scoped::FindByRequest(std::st
   return run;
 }
 
-Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int max_unfinished) const {
+Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int max_unfinished, BusyPolicy busy,
+                                                              Displaced* displaced) const {
   const RunStore* store = store_;
   run.owner = owner_;
   RunRecord stored;
+  Displaced moved;
   absl::Status written = co_await store->database_->Write([&](Connection& connection) -> absl::Status {
     if (!run.request_id.empty()) {
       ASSIGN_OR_RETURN(std::optional<RunRecord> first,
@@ -95,6 +102,9 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
         return RunEnded(parent);
       }
     }
+    if (!run.thread.empty()) {
+      RETURN_IF_ERROR(AdmitToThread(connection, run, busy, moved));
+    }
     int64_t unfinished = 0;
     RETURN_IF_ERROR(connection.Query("SELECT count(*) FROM runs WHERE state <= 4 AND owner = ?", {run.owner},
                                      [&unfinished](const Row& row) {
@@ -110,25 +120,31 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Create(RunRecord run, int
                         .metadata = {{"limit", absl::StrCat(max_unfinished)}},
                         .retry_after = absl::Seconds(1)});
     }
-    RETURN_IF_ERROR(connection
-                        .Execute("INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
-                                 "create_time, "
-                                 "deadline, sealed_token, traceparent, request_id, parent, definition, roles) VALUES "
-                                 "(?, ?, ?, ?, ?, ?, ?, "
-                                 "?, ?, ?, ?, ?, ?, ?, ?)",
-                                 {run.id, run.owner, run.session, run.agent, run.agent_version,
-                                  static_cast<int64_t>(RunState::kPending), run.input, Micros(run.create_time),
-                                  Micros(run.deadline), storage::Blob{run.sealed_token}, run.traceparent,
-                                  run.request_id.empty() ? Value(nullptr) : Value(run.request_id), run.parent,
-                                  run.definition, run.roles})
-                        .status());
+    RETURN_IF_ERROR(
+        connection
+            .Execute(
+                "INSERT INTO runs (id, owner, session, agent, agent_version, state, input, "
+                "create_time, "
+                "deadline, sealed_token, traceparent, request_id, parent, definition, roles, thread, waits_for) VALUES "
+                "(?, ?, ?, ?, ?, ?, ?, "
+                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                {run.id, run.owner, run.session, run.agent, run.agent_version, static_cast<int64_t>(RunState::kPending),
+                 run.input, Micros(run.create_time), Micros(run.deadline), storage::Blob{run.sealed_token},
+                 run.traceparent, run.request_id.empty() ? Value(nullptr) : Value(run.request_id), run.parent,
+                 run.definition, run.roles, run.thread, run.waits_for})
+            .status());
     run.key = connection.last_insert_id();
     run.state = RunState::kPending;
     RETURN_IF_ERROR(connection.Execute("INSERT INTO run_progress (run) VALUES (?)", {run.key}).status());
     stored = run;
-    return AddEvents(connection, run, {RunEvents(run).Queued(run.create_time)});
+    const std::string waits_for =
+        run.waits_for.empty() ? "" : absl::StrCat("users/", run.owner, "/runs/", run.waits_for);
+    return AddEvents(connection, run, {RunEvents(run).Queued(run.create_time, waits_for)});
   });
   CO_RETURN_IF_ERROR(written);
+  if (displaced != nullptr) {
+    *displaced = std::move(moved);
+  }
   store->on_outbox_();
   co_return stored;
 }
@@ -169,12 +185,15 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Interrupt(std::string id,
     if (IsTerminal(run.state) || run.state == RunState::kCancelling) {
       return RunEnded(run);
     }
-    if (run.interrupt_time.has_value()) {
+    if (run.interrupt_time.has_value() && run.held_by.empty()) {
       return absl::OkStatus();
     }
-    run.interrupt_time = now;
-    RETURN_IF_ERROR(
-        connection.Execute("UPDATE runs SET interrupt_time = ? WHERE key = ?", {Micros(now), run.key}).status());
+    run.interrupt_time = run.interrupt_time.value_or(now);
+    run.held_by.clear();
+    RETURN_IF_ERROR(connection
+                        .Execute("UPDATE runs SET interrupt_time = ?, held_by = '' WHERE key = ?",
+                                 {Micros(*run.interrupt_time), run.key})
+                        .status());
     return AddEvents(connection, run, {RunEvents(run).Interrupted(now, absl::StrCat("users/", owner))});
   });
   CO_RETURN_IF_ERROR(written);
@@ -193,7 +212,9 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::Scoped::Resume(std::string id, ab
                      absl::StrCat("the run is not held back: ", RunStateName(run.state)), run.id);
     }
     run.interrupt_time.reset();
-    RETURN_IF_ERROR(connection.Execute("UPDATE runs SET interrupt_time = NULL WHERE key = ?", {run.key}).status());
+    run.held_by.clear();
+    RETURN_IF_ERROR(
+        connection.Execute("UPDATE runs SET interrupt_time = NULL, held_by = '' WHERE key = ?", {run.key}).status());
     return AddEvents(connection, run, {RunEvents(run).Resumed(now, absl::StrCat("users/", owner))});
   });
   CO_RETURN_IF_ERROR(written);

@@ -3,6 +3,7 @@
 #ifndef SERVICES_AGENT_RUN_STORE_H_
 #define SERVICES_AGENT_RUN_STORE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "services/agent/run_changes.h"
 #include "services/agent/run_record.h"
 #include "services/agent/run_state.h"
+#include "services/agent/thread_record.h"
 #include "services/common/runtime/awaitable.h"
 
 namespace bulkhead::storage {
@@ -31,6 +33,7 @@ struct RunFilter {
   std::vector<RunState> states;  // All when empty.
   std::string agent;             // All when empty.
   std::string parent;            // The id of a run: only its children. All when empty.
+  std::string thread;            // The id of a thread. All when empty.
 };
 
 // An event on its way to the notifier.
@@ -58,14 +61,24 @@ class RunStore {
     // Stores a PENDING run of this owner, and its run_queued event; `run.key` is set. A run with
     // the same request id is returned in its place. RESOURCE_EXHAUSTED `RUN_QUOTA_EXCEEDED` when
     // the owner has `max_unfinished` runs that have not ended; FAILED_PRECONDITION `RUN_ENDED` when its parent has.
-    Awaitable<absl::StatusOr<RunRecord>> Create(RunRecord run, int max_unfinished) const;
+    // One of a thread comes in as `busy` says: errors, and what is added to `displaced`, are AdmitToThread's.
+    Awaitable<absl::StatusOr<RunRecord>> Create(RunRecord run, int max_unfinished,
+                                                BusyPolicy busy = BusyPolicy::kUnspecified,
+                                                Displaced* displaced = nullptr) const;
     // PENDING becomes CANCELLED; what executes becomes CANCELLING. FAILED_PRECONDITION `RUN_ENDED`,
     // NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string id, std::string comment, absl::Time now) const;
-    // Holds it back, or lets it go on. FAILED_PRECONDITION `RUN_ENDED` (also when it is ending), `RUN_NOT_INTERRUPTED`;
-    // NOT_FOUND `RUN_NOT_FOUND`.
+    // Holds it back, or lets it go on, also when a newer run of its thread has held it back: then the one makes it the
+    // user's own, and the other lets it go on beside that run. FAILED_PRECONDITION `RUN_ENDED` (also when it is ending),
+    // `RUN_NOT_INTERRUPTED`; NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::StatusOr<RunRecord>> Interrupt(std::string id, absl::Time now) const;
     Awaitable<absl::StatusOr<RunRecord>> Resume(std::string id, absl::Time now) const;
+    // The ids of the thread's runs that have not ended, oldest first.
+    absl::StatusOr<std::vector<std::string>> UnfinishedOfThread(std::string_view thread) const;
+    // The thread's newest runs that have ended, but `but`, oldest first: at most `max_runs`, whose inputs, answers and
+    // errors have no more than `max_bytes` together.
+    absl::StatusOr<std::vector<RunRecord>> History(std::string_view thread, std::string_view but, int max_runs,
+                                                   size_t max_bytes) const;
     // FAILED_PRECONDITION `RUN_NOT_ENDED`, NOT_FOUND `RUN_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string id) const;
     // Oldest first.
@@ -103,9 +116,6 @@ class RunStore {
   absl::StatusOr<std::optional<ApprovalRecord>> FindApproval(int64_t key, std::string_view path) const;
   // Counts as denied unless it has been decided in the meantime. Returns how it stands.
   Awaitable<absl::StatusOr<ApprovalRecord>> Expire(Ownership owner, std::string path, absl::Time now) const;
-
-  // Whether the run's user holds it back now.
-  absl::StatusOr<bool> IsInterrupted(int64_t key) const;
 
   // Ends a run: tool calls that are open get their tool_completed, then comes the one terminal
   // event. An ownership without epoch (0) ends a run that nobody has taken up. ABORTED

@@ -121,18 +121,6 @@ void RunStore::WriteThen(Ownership owner, Append append, absl::AnyInvocable<void
                        });
 }
 
-absl::StatusOr<bool> RunStore::IsInterrupted(int64_t key) const {
-  bool interrupted = false;
-  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
-    return connection.Query("SELECT interrupt_time IS NOT NULL FROM runs WHERE key = ?", {key},
-                            [&interrupted](const Row& row) {
-                              interrupted = row.Int(0) != 0;
-                              return absl::OkStatus();
-                            });
-  }));
-  return interrupted;
-}
-
 Awaitable<absl::StatusOr<RunRecord>> RunStore::End(Ownership owner, Ending ending) const {
   RunRecord run;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {

@@ -146,6 +146,9 @@ agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config) 
   if (config.has_max_running_per_user()) {
     options.max_running_per_user = static_cast<int>(config.max_running_per_user());
   }
+  if (config.has_max_threads_per_user()) {
+    options.max_threads_per_user = static_cast<int>(config.max_threads_per_user());
+  }
   if (config.has_max_waiting_per_user()) {
     options.max_waiting_per_user = static_cast<int>(config.max_waiting_per_user());
   }

@@ -79,6 +79,16 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/ws-tickets", kTicket},
     {"GET", "/v1/ws", kWebSocket},
 
+    // Threads.
+    {"POST", "/v1/threads", kRpc, "bulkhead.agent.v1.ThreadService/CreateThread"},
+    {"GET", "/v1/threads", kRpc, "bulkhead.agent.v1.ThreadService/ListThreads"},
+    {"GET", "/v1/threads/{thread}", kRpc, "bulkhead.agent.v1.ThreadService/GetThread", "name",
+     "users/{me}/threads/{thread}"},
+    {"PATCH", "/v1/threads/{thread}", kRpc, "bulkhead.agent.v1.ThreadService/UpdateThread", "thread.name",
+     "users/{me}/threads/{thread}"},
+    {"DELETE", "/v1/threads/{thread}", kRpc, "bulkhead.agent.v1.ThreadService/DeleteThread", "name",
+     "users/{me}/threads/{thread}"},
+
     // Agents.
     {"GET", "/v1/agents", kRpc, "bulkhead.agent.v1.AgentService/ListAgents"},
     {"POST", "/v1/agents", kRpc, "bulkhead.agent.v1.AgentService/CreateAgent"},

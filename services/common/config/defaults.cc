@@ -24,6 +24,7 @@ constinit const std::string_view kBuiltInDefaults = R"json({
   "agent": {
     "max_running_per_user": 4,
     "max_waiting_per_user": 100,
+    "max_threads_per_user": 1000,
     "max_running": 64,
     "max_steps_per_run": 10000,
     "run_timeout": "1h",

@@ -35,9 +35,7 @@ void Prepare(const CallContext& call, const CallPolicy& policy, grpc::ClientCont
     AddMetadata(context, kAuthorization, absl::StrCat(kBearerPrefix, call.token->Reveal()));
   }
   AddMetadata(context, kParentRequestId, call.request_id);
-  if (call.user.has_value()) {
-    AddMetadata(context, kThread, call.user->request().thread);
-  }
+  AddMetadata(context, kThread, call.user.has_value() ? call.user->request().thread : policy.thread);
   AddMetadata(context, kClient, PrintableClient(call.client));
   AddMetadata(context, kClientAddress, call.peer_address);
   AddMetadata(context, kTraceparent, call.traceparent);

@@ -33,6 +33,8 @@ struct CallPolicy {
   int attempts = 1;  // More only for calls that may be repeated. UNAVAILABLE alone is retried.
   absl::Duration backoff = absl::Milliseconds(50);  // Doubles each time, with jitter, at most 2 s.
   Clock* clock = nullptr;                           // Waits between attempts; required when attempts > 1.
+  std::string_view
+      thread;  // The conversation of a call whose context has no user that says so, or ""; outlives the call.
 };
 
 // `start`: (grpc::ClientContext*, const Request*, Response*, std::function<void(grpc::Status)>) -> void. `request` lives until the call has ended.

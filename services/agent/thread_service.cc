@@ -1,0 +1,133 @@
+#include "services/agent/thread_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
+#include "services/agent/thread_proto.h"
+#include "services/common/identity/user_context.h"
+#include "services/common/paging/page_token.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/status/error.h"
+#include "services/common/status/macros.h"
+
+namespace bulkhead::agent {
+namespace {
+
+using google::protobuf::Empty;
+
+constexpr size_t kMaxRequestIdBytes = 128;
+
+// Adapters: validate, call the store, convert.
+class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
+ public:
+  ThreadServiceImpl(rpc::ServerDependencies calls, ThreadServiceOptions options) : calls_(calls), options_(options) {}
+
+  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context, const v1::GetThreadRequest* request,
+                                      v1::Thread* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/GetThread", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::GetThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
+                             CO_ASSIGN_OR_RETURN(ThreadRecord thread, options_.store->For(user).Get(id));
+                             co_return ToProto(thread);
+                           });
+  }
+
+  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context, const v1::ListThreadsRequest* request,
+                                        v1::ListThreadsResponse* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.ThreadService/ListThreads", context, request, response,
+        [this](const rpc::CallContext& call, const v1::ListThreadsRequest& request)
+            -> Awaitable<absl::StatusOr<v1::ListThreadsResponse>> { co_return List(call.user->user(), request); });
+  }
+
+  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context, const v1::CreateThreadRequest* request,
+                                         v1::Thread* response) override {
+    return rpc::ServeUnary(
+        calls_, "bulkhead.agent.v1.ThreadService/CreateThread", context, request, response,
+        [this](const rpc::CallContext& call,
+               const v1::CreateThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
+          if (request.request_id().size() > kMaxRequestIdBytes) {
+            co_return MakeError(absl::StatusCode::kInvalidArgument,
+                                absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"),
+                                {.domain = "bulkhead.agent", .reason = "REQUEST_ID_INVALID"});
+          }
+          CO_ASSIGN_OR_RETURN(ThreadChange wanted, ParseThread(request.thread()));
+          ThreadRecord thread;
+          thread.id = options_.ids->NewId("thread");
+          thread.title = *std::move(wanted.title);
+          thread.busy_policy = *wanted.busy_policy;
+          thread.create_time = options_.clock->Now();
+          const ThreadStore::Scoped threads = options_.store->For(call.user->user());
+          CO_ASSIGN_OR_RETURN(thread,
+                              co_await threads.Create(std::move(thread), request.request_id(), options_.max_threads));
+          co_return ToProto(thread);
+        });
+  }
+
+  grpc::ServerUnaryReactor* UpdateThread(grpc::CallbackServerContext* context, const v1::UpdateThreadRequest* request,
+                                         v1::Thread* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/UpdateThread", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::UpdateThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.thread().name(), user));
+                             CO_ASSIGN_OR_RETURN(ThreadChange change, ParseThreadChange(request));
+                             const ThreadStore::Scoped threads = options_.store->For(user);
+                             CO_ASSIGN_OR_RETURN(ThreadRecord thread,
+                                                 co_await threads.Update(std::move(id), std::move(change)));
+                             co_return ToProto(thread);
+                           });
+  }
+
+  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
+                                         Empty* response) override {
+    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response,
+                           [this](const rpc::CallContext& call,
+                                  const v1::DeleteThreadRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
+                             const std::string& user = call.user->user();
+                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
+                             const ThreadStore::Scoped threads = options_.store->For(user);
+                             CO_RETURN_IF_ERROR(co_await threads.Delete(std::move(id)));
+                             co_return Empty();
+                           });
+  }
+
+ private:
+  absl::StatusOr<v1::ListThreadsResponse> List(const std::string& user, const v1::ListThreadsRequest& request) {
+    const std::string list = absl::StrCat("threads ", user);
+    ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
+    ASSIGN_OR_RETURN(std::string position, DecodePageToken(list, request.page_token()));
+    int64_t before = 0;
+    if (!position.empty() && !absl::SimpleAtoi(position, &before)) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
+                       {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+    }
+    ASSIGN_OR_RETURN(std::vector<ThreadRecord> threads, options_.store->For(user).List(before, page_size));
+    v1::ListThreadsResponse response;
+    if (static_cast<int>(threads.size()) > page_size) {
+      threads.resize(page_size);
+      response.set_next_page_token(EncodePageToken(list, absl::StrCat(threads.back().key)));
+    }
+    for (const ThreadRecord& thread : threads) {
+      *response.add_threads() = ToProto(thread);
+    }
+    return response;
+  }
+
+  const rpc::ServerDependencies calls_;
+  const ThreadServiceOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> CreateThreadService(rpc::ServerDependencies calls, ThreadServiceOptions options) {
+  return std::make_unique<ThreadServiceImpl>(calls, options);
+}
+
+}  // namespace bulkhead::agent
