@@ -43,13 +43,17 @@ namespace {
 
 using google::protobuf::Empty;
 
+absl::Status PageTokenInvalid() {
+  return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
+                   {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+}
+
 // Where a list goes on; 0 at its beginning.
 absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) {
   ASSIGN_OR_RETURN(std::string position, DecodePageToken(list, token));
   int64_t value = 0;
   if (!position.empty() && !absl::SimpleAtoi(position, &value)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
-                     {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+    return PageTokenInvalid();
   }
   return value;
 }
@@ -57,8 +61,9 @@ absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) 
 // Adapters: validate, call the core, convert.
 class RunServiceImpl final : public v1::RunService::CallbackService {
  public:
-  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core, const ThreadStore* threads)
-      : calls_(calls), core_(core), threads_(threads) {}
+  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core, const ThreadStore* threads,
+                 const crypto::Sealer* sealer)
+      : calls_(calls), core_(core), threads_(threads), sealer_(sealer) {}
 
   grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
                                    v1::Run* response) override {
@@ -225,17 +230,32 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     }
     const std::string list = absl::StrCat("runs ", user, " ", filter.agent, " ", filter.parent, " ", filter.thread, " ",
                                           absl::StrJoin(request.states(), ","));
-    ASSIGN_OR_RETURN(int64_t before, Position(list, request.page_token()));
+    ASSIGN_OR_RETURN(int64_t before, SealedPosition(list, request.page_token()));
     ASSIGN_OR_RETURN(std::vector<RunRecord> runs, core_->store().For(user).List(filter, before, page_size));
     v1::ListRunsResponse response;
     if (static_cast<int>(runs.size()) > page_size) {
       runs.resize(page_size);
-      response.set_next_page_token(EncodePageToken(list, absl::StrCat(runs.back().key)));
+      response.set_next_page_token(EncodePageToken(
+          list, sealer_->Seal(absl::StrCat(absl::Dec(runs.back().key, absl::kZeroPad16)), list)));
     }
     for (const RunRecord& run : runs) {
       *response.add_runs() = ToProto(run);
     }
     return response;
+  }
+
+  // Keys count the runs of all users together: in a token they would tell each how busy the others are.
+  absl::StatusOr<int64_t> SealedPosition(std::string_view list, std::string_view token) const {
+    ASSIGN_OR_RETURN(const std::string sealed, DecodePageToken(list, token));
+    if (sealed.empty()) {
+      return 0;
+    }
+    const absl::StatusOr<Secret> position = sealer_->Open(sealed, list);
+    int64_t value = 0;
+    if (!position.ok() || !absl::SimpleAtoi(position->Reveal(), &value)) {
+      return PageTokenInvalid();
+    }
+    return value;
   }
 
   absl::StatusOr<v1::ListApprovalsResponse> Approvals(const std::string& user,
@@ -259,6 +279,7 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   const rpc::ServerDependencies calls_;
   RunServiceCore* const core_;
   const ThreadStore* const threads_;
+  const crypto::Sealer* const sealer_;
 };
 
 class AgentServiceImpl final : public v1::AgentService::CallbackService {
@@ -509,7 +530,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->engine->SetChildRuns(state->core.get());
   state->retention = std::make_unique<RunRetention>(options.run_retention, dependencies.clock, dependencies.executor,
                                                     state->store.get());
-  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get());
+  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get(),
+                                                        dependencies.sealer);
   state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
                                                             state->definitions.get(), dependencies.clock);
   state->thread_service = CreateThreadService(dependencies.rpc, {.store = state->threads.get(),
