@@ -34,6 +34,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "services/agent/models/model.h"
 #include "services/common/runtime/awaitable.h"
 
 namespace bulkhead::agent {
@@ -55,6 +56,8 @@ struct AgentSpec {
   // JSON Schema 2020-12 of the input, as JSON text. Runs with another input are refused before they
   // start.
   std::string input_schema = R"({"type": "object"})";
+  // It calls models: runs of users who have used up their tokens are refused before they start.
+  bool calls_models = false;
 };
 
 // One instance serves one run of one user, so its members are that run's own.
@@ -92,6 +95,13 @@ struct ApprovalDecision {
   bool expired = false;
   std::string comment;
   std::optional<nlohmann::json> edited_arguments;
+};
+
+// What the tool service says of a tool.
+struct ToolDescription {
+  std::string name;         // "table.load"
+  std::string description;  // For agents and people.
+  nlohmann::json input_schema = nlohmann::json::object();
 };
 
 // An earlier run of the same conversation.
@@ -133,6 +143,15 @@ class RunContext {
   Awaitable<absl::StatusOr<typename T::Result>> Call(const T& call) {
     return Typed<T>(CallTool(std::string(T::kTool), call.ToJson()));
   }
+
+  // What tools do and take, in the order of `tools`: the same again in a replay. NOT_FOUND `TOOL_NOT_FOUND`, also for those that the user may not see.
+  virtual Awaitable<absl::StatusOr<std::vector<ToolDescription>>> DescribeTools(std::vector<std::string> tools) = 0;
+
+  // Asks a model and waits for the whole reply; watchers get its text as it comes. What it uses counts for the user. A call that a crash cuts off is made
+  // again, and may be billed twice. NOT_FOUND `MODEL_UNKNOWN`, INVALID_ARGUMENT `MODEL_REQUEST_INVALID`, RESOURCE_EXHAUSTED `MODEL_TOKENS_EXCEEDED`,
+  // FAILED_PRECONDITION `MODEL_REFUSED`; and after some attempts UNAVAILABLE `MODEL_UNREACHABLE`, RESOURCE_EXHAUSTED `MODEL_RATE_LIMITED`. Without another
+  // attempt: DEADLINE_EXCEEDED `MODEL_TIMED_OUT`, ABORTED `MODEL_REPLY_INVALID`.
+  virtual Awaitable<absl::StatusOr<ModelReply>> CallModel(ModelRequest request) = 0;
 
   // The time, a random number, an identifier "<prefix>-...": the same again in a replay.
   virtual Awaitable<absl::Time> Now() = 0;

@@ -15,6 +15,10 @@
 #include "services/agent/defined_agents.h"
 #include "services/agent/definition.h"
 #include "services/agent/definition_store.h"
+#include "services/agent/model_runner.h"
+#include "services/agent/model_usage.h"
+#include "services/agent/models/endpoint_client.h"
+#include "services/agent/models/model_client.h"
 #include "services/agent/outbox_relay.h"
 #include "services/agent/peer_service.h"
 #include "services/agent/revocation_guard.h"
@@ -432,6 +436,8 @@ struct AgentServer::State {
   std::unique_ptr<RunStore> store;
   std::unique_ptr<DefinitionStore> definitions;
   std::unique_ptr<DefinedAgents> defined;
+  std::unique_ptr<ModelClient> models;
+  std::unique_ptr<ModelBudget> model_budget;
   std::unique_ptr<ThreadStore> threads;
   std::unique_ptr<OutboxRelay> relay;
   std::unique_ptr<RunRetention> retention;
@@ -449,7 +455,9 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   if (options.max_running < 1 || options.max_running_per_user < 1 || options.max_waiting_per_user < 0 ||
       options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
       options.cancel_grace < absl::ZeroDuration() || options.unresponsive_after < absl::ZeroDuration() ||
-      options.run_retention < absl::ZeroDuration() || options.max_threads_per_user < 1) {
+      options.run_retention < absl::ZeroDuration() || options.max_model_tokens_per_run < 1 ||
+      options.max_model_tokens_per_day < 1 ||
+      options.max_threads_per_user < 1) {
     return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
                      {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
   }
@@ -461,13 +469,13 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   agents.push_back(AnalystFactory());
   ASSIGN_OR_RETURN(state->registry, AgentRegistry::Create(std::move(agents)));
 
-  ASSIGN_OR_RETURN(state->database,
-                   storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                                            .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables,
-                                                           kRunRelations, kRunCancelReason, kRunDefinitions,
-                                                           kDefinitionSharing, kRunProgress, kThreadTables},
-                                            .durable = options.durable,
-                                            .before_commit = std::move(dependencies.before_commit)}));
+  ASSIGN_OR_RETURN(
+      state->database,
+      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
+                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing, kRunProgress, kThreadTables, kModelUsageTables},
+                               .durable = options.durable,
+                               .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
@@ -478,7 +486,11 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
-  state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{});
+  state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent});
+  ASSIGN_OR_RETURN(state->models, CreateEndpointClient(std::move(options.models), dependencies.clock));
+  state->model_budget = std::make_unique<ModelBudget>(
+      state->database.get(), ModelBudget::Limits{.tokens_per_run = options.max_model_tokens_per_run,
+                                                 .tokens_per_day = options.max_model_tokens_per_day});
   state->threads = std::make_unique<ThreadStore>(state->database.get());
   state->relay = std::make_unique<OutboxRelay>(OutboxRelay::Dependencies{.executor = dependencies.executor,
                                                                          .clock = dependencies.clock,
@@ -494,7 +506,9 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                      .ids = dependencies.ids,
                      .store = state->store.get(),
                      .tools = state->tools.get(),
-                     .events = state->publisher.get()},
+                     .events = state->publisher.get(),
+                     .models = state->models.get(),
+                     .model_budget = state->model_budget.get()},
        .executor = dependencies.executor,
        .registry = state->registry.get(),
        .definitions = state->defined.get(),
@@ -526,7 +540,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                    .definitions = state->defined.get(),
                                    .exchange = state->exchange.get(),
                                    .sealer = dependencies.sealer,
-                                   .guard = state->guard.get()});
+                                   .guard = state->guard.get(),
+                                   .model_budget = state->model_budget.get()});
   state->engine->SetChildRuns(state->core.get());
   state->retention = std::make_unique<RunRetention>(options.run_retention, dependencies.clock, dependencies.executor,
                                                     state->store.get());

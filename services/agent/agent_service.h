@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/agent/agent.h"
+#include "services/agent/models/model_endpoint.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/ids/id_generator.h"
@@ -41,6 +42,9 @@ class AgentServer {
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // See RunEngine::Options.
     absl::Duration run_retention = absl::ZeroDuration();    // Of ended runs; zero keeps them.
+    std::vector<ModelEndpoint> models;
+    int64_t max_model_tokens_per_run = 1'000'000;
+    int64_t max_model_tokens_per_day = 10'000'000;  // Of one user, in any 24 hours.
     bool durable = true;                                    // See storage::Database::Options.
   };
 

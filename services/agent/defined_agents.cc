@@ -39,6 +39,7 @@ absl::StatusOr<DefinedAgent> DefinedAgents::Make(const DefinitionRecord& record)
   agent->set_name(absl::StrCat("agents/", record.name));
   AgentFactory factory;
   factory.spec = {.name = record.name, .version = absl::StrCat(record.version), .description = agent->description()};
+  factory.spec.calls_models = agent->has_model();
   if (agent->has_input_schema()) {
     factory.spec.input_schema = ToJson(agent->input_schema()).dump();
   }

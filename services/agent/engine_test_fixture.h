@@ -63,6 +63,10 @@ class ScriptedTools final : public ToolClient {
     co_return tool == "once" ? RepeatPolicy::kAtMostOnce : RepeatPolicy::kIdempotent;
   }
 
+  Awaitable<absl::StatusOr<ToolDescription>> Describe(RunIdentity, std::string tool) override {
+    co_return ToolDescription{.name = std::move(tool), .description = "A tool of the tests"};
+  }
+
   Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) override {
     CO_RETURN_IF_ERROR(co_await call.on_accepted());
     bool holds;
@@ -151,11 +155,11 @@ class EngineTest : public ::testing::Test {
   void Open(Script script, std::function<absl::Status(int64_t)> before_commit = nullptr,
             RunEngine::Options options = {}, std::string version = "1") {
     Close();
-    auto database = storage::Database::Open(
-        {.path = dir_->File("agent.db"),
-         .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress, kThreadTables},
-         .durable = false,
-         .before_commit = std::move(before_commit)});
+    auto database =
+        storage::Database::Open({.path = dir_->File("agent.db"),
+                                 .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress, kThreadTables, kModelUsageTables},
+                                 .durable = false,
+                                 .before_commit = std::move(before_commit)});
     ASSERT_OK(database);
     store_ = std::make_unique<RunStore>(std::shared_ptr<storage::Database>(*std::move(database)), [] {});
     auto registry = AgentRegistry::Create({{.spec = {.name = "script", .version = std::move(version)},

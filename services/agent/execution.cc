@@ -35,6 +35,7 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
         entry.policy = payload.is_object() ? payload.value("policy", 0) : 0;
         entry.tool = payload.is_object() ? payload.value("tool", "") : "";
         entry.child = payload.is_object() ? payload.value("child", "") : "";
+        entry.model = payload.is_object() ? payload.value("model", "") : "";
         break;
       case JournalRecord::Kind::kResult:
         entry.result = std::move(payload);

@@ -20,6 +20,9 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
+#include "services/agent/model_usage.h"
+#include "services/agent/models/model.h"
+#include "services/agent/models/model_client.h"
 #include "services/agent/peers.h"
 #include "services/agent/run_changes.h"
 #include "services/agent/run_events.h"
@@ -41,6 +44,8 @@ struct ExecutionDependencies {
   ToolClient* tools = nullptr;
   EventPublisher* events = nullptr;
   ChildRuns* children = nullptr;
+  ModelClient* models = nullptr;
+  const ModelBudget* model_budget = nullptr;
 };
 
 // Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is
@@ -99,6 +104,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     int policy = 0;     // Of the tool, when it is executing: a RepeatPolicy.
     std::string tool;   // Whose call it is, when it is executing.
     std::string child;  // The id of the run, when it is one that is executing.
+    std::string model;  // Which one it asks, when it is executing.
     std::optional<nlohmann::json> result;
   };
 
@@ -147,6 +153,14 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<bool> Pause(int attempt, std::stop_token stop);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const Place& place, Entry* entry, const std::string& tool,
                                                           const nlohmann::json& input, RepeatPolicy policy);
+  Awaitable<absl::StatusOr<std::vector<ToolDescription>>> DescribeTools(Place place, std::vector<std::string> tools);
+  Awaitable<absl::StatusOr<ToolDescription>> Describe(const std::string& tool, std::stop_token stop);
+  Awaitable<absl::StatusOr<ModelReply>> CallModel(Place place, ModelRequest request);
+  // Whether the call may be made now.
+  absl::Status CheckModelCall(const ModelRequest& request) const;
+  // Makes it, with its events, and journals how it ended.
+  Awaitable<void> AskModel(const Place& place, Entry* entry, ModelRequest request);
+  Awaitable<ModelOutcome> AskWithRetries(const Place& place, int step, const ModelRequest& request);
   Awaitable<absl::StatusOr<nlohmann::json>> Approve(Place place, ApprovalRequest request);
   Awaitable<absl::StatusOr<Answer>> RunAgent(Place place, std::string agent, nlohmann::json input);
   // Starts the child of the command, unless it is known.

@@ -27,6 +27,12 @@ class Execution::Context final : public RunContext {
   Awaitable<absl::StatusOr<nlohmann::json>> CallTool(std::string tool, nlohmann::json input) override {
     return execution_->CallTool(Next(), std::move(tool), std::move(input));
   }
+  Awaitable<absl::StatusOr<std::vector<ToolDescription>>> DescribeTools(std::vector<std::string> tools) override {
+    return execution_->DescribeTools(Next(), std::move(tools));
+  }
+  Awaitable<absl::StatusOr<ModelReply>> CallModel(ModelRequest request) override {
+    return execution_->CallModel(Next(), std::move(request));
+  }
   Awaitable<absl::Time> Now() override { return DoNow(Next()); }
   Awaitable<uint64_t> Random() override { return DoRandom(Next()); }
   Awaitable<std::string> NewId(std::string prefix) override { return DoNewId(Next(), std::move(prefix)); }

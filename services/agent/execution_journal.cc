@@ -133,6 +133,12 @@ Awaitable<void> Execution::SettleLosers(const std::string& path, size_t winner) 
         co_await JournalResult(at->first, &entry, EncodeResult(lost), {ChildEnded(entry, now, lost)});
         continue;
       }
+      if (!entry.model.empty()) {
+        co_await JournalResult(
+            at->first, &entry, EncodeResult(lost),
+            {events_.ModelCompleted(now, entry.step, entry.model, absl::ZeroDuration(), 0, 0, RunError::Of(lost))});
+        continue;
+      }
       co_await JournalResult(
           at->first, &entry, EncodeResult(lost),
           {events_.ToolCompleted(now, entry.step, entry.tool, absl::ZeroDuration(), RunError::Of(lost), {})});

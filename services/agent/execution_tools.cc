@@ -154,6 +154,19 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
   co_return learned;
 }
 
+Awaitable<absl::StatusOr<ToolDescription>> Execution::Describe(const std::string& tool, std::stop_token stop) {
+  for (int attempt = 1;; ++attempt) {
+    absl::StatusOr<ToolDescription> described = co_await dependencies_.tools->Describe(identity(stop), tool);
+    if (attempt == kInvokeAttempts || !MayPass(described.status())) {
+      co_return described;
+    }
+    const bool goes_on = co_await Pause(attempt, stop);
+    if (!goes_on) {
+      co_return described;
+    }
+  }
+}
+
 Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& place, Entry* entry,
                                                                    const std::string& tool, const nlohmann::json& input,
                                                                    RepeatPolicy policy) {

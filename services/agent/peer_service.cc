@@ -43,15 +43,7 @@ class GrpcToolClient final : public ToolClient {
       : stub_(tool::ToolService::NewStub(std::move(channel))) {}
 
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string name) override {
-    tool::GetToolRequest request;
-    request.set_name(absl::StrCat("tools/", name));
-    CO_ASSIGN_OR_RETURN(
-        tool::Tool found,
-        co_await rpc::CallUnary<tool::Tool>(
-            ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool", .thread = identity.thread}, request,
-            [this](auto* context, auto* request, auto* response, auto done) {
-              stub_->async()->GetTool(context, request, response, std::move(done));
-            }));
+    CO_ASSIGN_OR_RETURN(tool::Tool found, co_await Get(identity, name));
     switch (found.repeat_policy()) {
       case tool::REPEAT_POLICY_SAFE:
         co_return RepeatPolicy::kSafe;
@@ -60,6 +52,13 @@ class GrpcToolClient final : public ToolClient {
       default:
         co_return RepeatPolicy::kAtMostOnce;  // Also for policies of later versions.
     }
+  }
+
+  Awaitable<absl::StatusOr<ToolDescription>> Describe(RunIdentity identity, std::string name) override {
+    CO_ASSIGN_OR_RETURN(tool::Tool found, co_await Get(identity, name));
+    co_return ToolDescription{.name = std::move(name),
+                              .description = found.description(),
+                              .input_schema = ToJson(found.input_schema())};
   }
 
   Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) override {
@@ -94,6 +93,16 @@ class GrpcToolClient final : public ToolClient {
   }
 
  private:
+  Awaitable<absl::StatusOr<tool::Tool>> Get(const RunIdentity& identity, const std::string& name) {
+    tool::GetToolRequest request;
+    request.set_name(absl::StrCat("tools/", name));
+    co_return co_await rpc::CallUnary<tool::Tool>(
+        ContextOf(identity), {.method = "bulkhead.tool.v1.ToolService/GetTool", .thread = identity.thread}, request,
+        [this](auto* context, auto* request, auto* response, auto done) {
+          stub_->async()->GetTool(context, request, response, std::move(done));
+        });
+  }
+
   const std::unique_ptr<tool::ToolService::Stub> stub_;
 };
 

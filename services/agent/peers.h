@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "services/agent/agent.h"
 #include "services/agent/run_store.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/identity/token.h"
@@ -54,6 +55,7 @@ class ToolClient {
  public:
   virtual ~ToolClient() = default;
   virtual Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(RunIdentity identity, std::string tool) = 0;
+  virtual Awaitable<absl::StatusOr<ToolDescription>> Describe(RunIdentity identity, std::string tool) = 0;
   virtual Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) = 0;
 };
 

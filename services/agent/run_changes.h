@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "services/agent/model_usage.h"
 #include "services/agent/run_record.h"
 #include "services/agent/run_state.h"
 
@@ -26,6 +27,7 @@ struct Append {
   std::vector<std::string> events;
   int steps = 0;
   RunTiming timing;
+  std::optional<ModelUse> model_use = {};  // Of the call whose result is among the records.
 };
 
 // How a run ended, as its engine sees it. One that is being cancelled becomes CANCELLED whatever

@@ -21,8 +21,8 @@ using storage::Value;
 
 namespace {
 
-// Calls and child runs that are executing and have no result: each tool_executing needs its tool_completed before
-// the terminal event.
+// Calls of tools and models, and child runs, that are executing and have no result: each tool_executing needs its
+// tool_completed before the terminal event.
 absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, const RunRecord& run,
                                                         const RunEvents& events, const RunError& why, absl::Time now) {
   std::vector<std::string> closing;
@@ -41,6 +41,11 @@ absl::StatusOr<std::vector<std::string>> CloseOpenCalls(Connection& connection, 
         if (opened.is_object() && opened.contains("child")) {
           const std::string child = absl::StrCat("users/", run.owner, "/runs/", opened.value("child", ""));
           closing.push_back(events.ChildEnded(now, static_cast<int>(row.Int(0)), child, now - since, why));
+          return absl::OkStatus();
+        }
+        if (opened.is_object() && opened.contains("model")) {
+          closing.push_back(events.ModelCompleted(now, static_cast<int>(row.Int(0)), opened.value("model", ""),
+                                                  now - since, 0, 0, why));
           return absl::OkStatus();
         }
         closing.push_back(events.ToolCompleted(now, static_cast<int>(row.Int(0)), tool, now - since, why, {}));

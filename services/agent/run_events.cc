@@ -169,6 +169,38 @@ std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view
   return event.SerializeAsString();
 }
 
+std::string RunEvents::ModelCalling(absl::Time time, int step, std::string_view model) const {
+  pb::Event event = Begin(time, "model_calling");
+  event.mutable_model_calling()->set_step(step);
+  event.mutable_model_calling()->set_model(Clean(model, kMaxInputText));
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ModelDelta(absl::Time time, int step, int number, std::string_view text, int64_t offset) const {
+  pb::Event event = Begin(time, "model_delta");
+  event.set_event_id(absl::StrCat(run_.substr(run_.rfind('/') + 1), "-delta-", step, "-", number));
+  event.mutable_model_delta()->set_step(step);
+  event.mutable_model_delta()->set_text(Clean(text, kMaxText));
+  event.mutable_model_delta()->set_offset(offset);
+  return event.SerializeAsString();
+}
+
+std::string RunEvents::ModelCompleted(absl::Time time, int step, std::string_view model, absl::Duration duration,
+                                      int64_t input_tokens, int64_t output_tokens,
+                                      const std::optional<RunError>& error) const {
+  pb::Event event = Begin(time, "model_completed");
+  pb::ModelCompleted* payload = event.mutable_model_completed();
+  payload->set_step(step);
+  payload->set_model(Clean(model, kMaxInputText));
+  SetDuration(duration, payload->mutable_duration());
+  payload->set_input_tokens(input_tokens);
+  payload->set_output_tokens(output_tokens);
+  if (error.has_value()) {
+    SetError(*error, payload->mutable_error());
+  }
+  return event.SerializeAsString();
+}
+
 std::string RunEvents::ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const {
   pb::Event event = Begin(time, "approval_requested");
   pb::ApprovalRequested* payload = event.mutable_approval_requested();

@@ -36,6 +36,11 @@ class RunEvents {
                            std::string_view message) const;
   std::string ToolCompleted(absl::Time time, int step, std::string_view tool, absl::Duration duration,
                             const std::optional<RunError>& error, const std::vector<std::string>& artifacts) const;
+  std::string ModelCalling(absl::Time time, int step, std::string_view model) const;
+  // Transient, as ToolProgress. `offset`: bytes of the reply's text before this piece.
+  std::string ModelDelta(absl::Time time, int step, int number, std::string_view text, int64_t offset) const;
+  std::string ModelCompleted(absl::Time time, int step, std::string_view model, absl::Duration duration,
+                             int64_t input_tokens, int64_t output_tokens, const std::optional<RunError>& error) const;
   std::string ApprovalRequested(absl::Time time, const ApprovalRecord& approval) const;
   std::string ApprovalResolved(absl::Time time, const ApprovalRecord& approval) const;
   std::string Recovered(absl::Time time, int recoveries, int completed_steps) const;

@@ -83,6 +83,7 @@ v1::Run ToProto(const RunRecord& run) {
   if (run.interrupt_time.has_value()) {
     SetTimestamp(*run.interrupt_time, out.mutable_interrupt_time());
   }
+  out.set_model_tokens(run.model_tokens);
   if (!run.parent.empty()) {
     out.set_parent(absl::StrCat("users/", run.owner, "/runs/", run.parent));
   }

@@ -53,7 +53,7 @@ const std::string_view kRunColumns =
     "deadline, (SELECT steps FROM run_progress WHERE run = runs.key), recoveries, "
     "(SELECT timing FROM run_progress WHERE run = runs.key), (SELECT epoch FROM run_progress WHERE run = runs.key), "
     "sealed_token, traceparent, request_id, interrupt_time, parent, "
-    "definition, roles, thread, waits_for, held_by";
+    "definition, roles, model_tokens, thread, waits_for, held_by";
 
 const std::string_view kApprovalColumns =
     "approvals.id, path, step, command, question, tool, arguments, call_hash, "
@@ -111,9 +111,10 @@ RunRecord RunOf(const Row& row) {
   run.parent = row.Text(22);
   run.definition = row.Int(23);
   run.roles = row.Text(24);
-  run.thread = row.Text(25);
-  run.waits_for = row.Text(26);
-  run.held_by = row.Text(27);
+  run.model_tokens = row.Int(25);
+  run.thread = row.Text(26);
+  run.waits_for = row.Text(27);
+  run.held_by = row.Text(28);
   return run;
 }
 

@@ -136,4 +136,16 @@ const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
 const storage::Migration kRunProgress = {.name = "run_progress", .statements = kProgress};
 
+// A run's count is with the run; its user's outlives it.
+const storage::Migration kModelUsageTables = {.name = "model_usage", .statements = R"sql(
+ALTER TABLE runs ADD COLUMN model_tokens INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE model_usage (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,
+  owner TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  tokens INTEGER NOT NULL
+);
+CREATE INDEX model_usage_by_owner ON model_usage (owner, time);
+)sql"};
+
 }  // namespace bulkhead::agent

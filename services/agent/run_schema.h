@@ -16,6 +16,8 @@ extern const storage::Migration kRunCancelReason;
 extern const storage::Migration kRunDefinitions;
 // What each step of a run changes, apart from the rest of the run.
 extern const storage::Migration kRunProgress;
+// What model calls have used: of each run, and of each user of late.
+extern const storage::Migration kModelUsageTables;
 // Threads, and what runs have to do with them.
 extern const storage::Migration kThreadTables;
 

@@ -77,15 +77,22 @@ Awaitable<void> RunServiceCore::CancelChild(std::string owner, std::string child
   }
 }
 
+absl::Status RunServiceCore::CheckTokens(const AgentSpec& agent, const std::string& user) const {
+  return agent.calls_models ? dependencies_.model_budget->CheckUser(user, dependencies_.clock->Now())
+                            : absl::OkStatus();
+}
+
 absl::Status RunServiceCore::Choose(const Origin& origin, const NewRun& wanted, RunRecord& run) const {
   run.agent = wanted.agent;
   if (absl::StatusOr<const AgentFactory*> linked_in = dependencies_.registry->Find(wanted.agent); linked_in.ok()) {
     run.agent_version = (*linked_in)->spec.version;
+    RETURN_IF_ERROR(CheckTokens((*linked_in)->spec, origin.user));
     return dependencies_.registry->ValidateInput(wanted.agent, wanted.input);
   }
   ASSIGN_OR_RETURN(DefinedAgent defined, dependencies_.definitions->Find(origin.user, origin.roles, wanted.agent));
   run.agent_version = defined.factory.spec.version;
   run.definition = defined.definition;
+  RETURN_IF_ERROR(CheckTokens(defined.factory.spec, origin.user));
   ASSIGN_OR_RETURN(std::unique_ptr<JsonSchema> schema, JsonSchema::Compile(defined.factory.spec.input_schema));
   return ValidateRunInput(wanted.agent, *schema, wanted.input);
 }

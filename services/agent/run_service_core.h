@@ -13,6 +13,7 @@
 #include "services/agent/agent.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/defined_agents.h"
+#include "services/agent/model_usage.h"
 #include "services/agent/peers.h"
 #include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
@@ -58,6 +59,7 @@ class RunServiceCore final : public ChildRuns {
     TokenExchange* exchange = nullptr;
     const crypto::Sealer* sealer = nullptr;
     RevocationGuard* guard = nullptr;  // Null where nothing can be revoked.
+    const ModelBudget* model_budget = nullptr;
   };
 
   RunServiceCore(Options options, Dependencies dependencies) : options_(options), dependencies_(dependencies) {}
@@ -88,6 +90,8 @@ class RunServiceCore final : public ChildRuns {
     std::string traceparent;
     std::string parent;  // The id of the run that asks, or "".
   };
+  // Whether the user has tokens left, for agents that need some.
+  absl::Status CheckTokens(const AgentSpec& agent, const std::string& user) const;
   // Says in `run` which agent it executes, one that is linked in or one that the user sees, and checks the input.
   absl::Status Choose(const Origin& origin, const NewRun& wanted, RunRecord& run) const;
   Awaitable<absl::StatusOr<RunRecord>> CreateFor(Origin origin, NewRun wanted);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "services/agent/model_usage.h"
 #include "services/agent/run_ending.h"
 #include "services/agent/run_events.h"
 #include "services/agent/run_rows.h"
@@ -94,6 +95,9 @@ absl::Status AppendStep(Connection& connection, Ownership owner, Append& append)
                       .status());
   for (const JournalRecord& record : append.records) {
     RETURN_IF_ERROR(AddRecord(connection, owner.key, record));
+  }
+  if (append.model_use.has_value()) {
+    RETURN_IF_ERROR(AddModelUse(connection, owner.key, *append.model_use));
   }
   return SendEvents(connection, id, *last, std::move(append.events));
 }

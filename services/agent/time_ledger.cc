@@ -25,6 +25,8 @@ void TimeLedger::Settle() {
   since_ = now;
   if (under_way_[kTools] > 0) {
     timing_.tools += passed;
+  } else if (under_way_[kModel] > 0) {
+    timing_.model += passed;
   } else if (under_way_[kChildren] > 0) {
     timing_.children += passed;
   } else if (under_way_[kApproval] > 0) {

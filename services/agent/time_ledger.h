@@ -13,7 +13,7 @@ namespace bulkhead::agent {
 class TimeLedger {
  public:
   // Highest first.
-  enum Part { kTools, kChildren, kApproval, kSleep, kInterrupted, kJournal, kPartCount };
+  enum Part { kTools, kModel, kChildren, kApproval, kSleep, kInterrupted, kJournal, kPartCount };
 
   TimeLedger(const Clock* clock, RunTiming before);
   void Enter(Part part);

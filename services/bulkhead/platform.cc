@@ -261,7 +261,7 @@ absl::Status Platform::State::MakeNotifier(const common::v1::PlatformConfig& con
 
 absl::Status Platform::State::MakeAgent(const common::v1::PlatformConfig& config) {
   ASSIGN_OR_RETURN(agent_verification, MakeVerification("agent"));
-  agent::AgentServer::Options agent_options = AgentOptions(config.agent());
+  ASSIGN_OR_RETURN(agent::AgentServer::Options agent_options, AgentOptions(config.agent(), options.environment));
   agent_options.data_dir = data_dir->path();
   agent_options.durable = options.durable;
   ASSIGN_OR_RETURN(

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bulkhead/common/v1/config.pb.h"
+#include "services/agent/models/model_endpoint.h"
 #include "services/auth/oidc/provider.h"
 #include "services/common/config/config.h"
 #include "services/common/config/secret_reference.h"
@@ -48,6 +49,25 @@ absl::StatusOr<auth::oidc::Provider> ProviderOf(const common::v1::OpenIdProvider
     provider.redirect_uris.push_back(CallbackOf(gateway));
   }
   return provider;
+}
+
+absl::StatusOr<agent::ModelEndpoint> ModelOf(const common::v1::ModelEndpoint& config,
+                                             const config::Environment& environment) {
+  agent::ModelEndpoint model{.id = config.id(),
+                             .url = config.url(),
+                             .model = config.model(),
+                             .allow_insecure_http = config.allow_insecure_http(),
+                             .ca_file = config.ca_file()};
+  if (config.has_api_key()) {
+    ASSIGN_OR_RETURN(model.api_key, config::ResolveSecret(config.api_key(), environment));
+  }
+  if (config.has_timeout()) {
+    model.timeout = ToDuration(config.timeout());
+  }
+  if (config.has_max_concurrent_calls()) {
+    model.max_concurrent_calls = static_cast<int>(config.max_concurrent_calls());
+  }
+  return model;
 }
 
 }  // namespace
@@ -141,7 +161,8 @@ notifier::NotifierServer::Options NotifierOptions(const common::v1::NotifierConf
   return options;
 }
 
-agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config) {
+absl::StatusOr<agent::AgentServer::Options> AgentOptions(const common::v1::AgentConfig& config,
+                                                         const config::Environment& environment) {
   agent::AgentServer::Options options;
   if (config.has_max_running_per_user()) {
     options.max_running_per_user = static_cast<int>(config.max_running_per_user());
@@ -169,6 +190,16 @@ agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config) 
   }
   if (config.has_run_retention()) {
     options.run_retention = ToDuration(config.run_retention());
+  }
+  if (config.has_max_model_tokens_per_run()) {
+    options.max_model_tokens_per_run = static_cast<int64_t>(config.max_model_tokens_per_run());
+  }
+  if (config.has_max_model_tokens_per_day()) {
+    options.max_model_tokens_per_day = static_cast<int64_t>(config.max_model_tokens_per_day());
+  }
+  for (const common::v1::ModelEndpoint& configured : config.models()) {
+    ASSIGN_OR_RETURN(agent::ModelEndpoint model, ModelOf(configured, environment));
+    options.models.push_back(std::move(model));
   }
   return options;
 }

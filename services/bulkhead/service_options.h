@@ -32,7 +32,9 @@ absl::StatusOr<auth::AuthServer::Options> AuthOptions(const common::v1::Platform
 TokenVerifier::Options VerifierOptions(const common::v1::AuthConfig& config);
 tool::ToolServer::Options ToolOptions(const common::v1::ToolConfig& config);
 notifier::NotifierServer::Options NotifierOptions(const common::v1::NotifierConfig& config);
-agent::AgentServer::Options AgentOptions(const common::v1::AgentConfig& config);
+// Reads the keys of models, with errors as above.
+absl::StatusOr<agent::AgentServer::Options> AgentOptions(const common::v1::AgentConfig& config,
+                                                         const config::Environment& environment);
 gateway::Gateway::Options GatewayOptions(const common::v1::PlatformConfig& config);
 
 }  // namespace bulkhead

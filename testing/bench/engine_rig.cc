@@ -49,6 +49,9 @@ class EngineRig::Tools final : public agent::ToolClient {
   Awaitable<absl::StatusOr<agent::RepeatPolicy>> PolicyOf(agent::RunIdentity, std::string) override {
     co_return agent::RepeatPolicy::kIdempotent;
   }
+  Awaitable<absl::StatusOr<agent::ToolDescription>> Describe(agent::RunIdentity, std::string tool) override {
+    co_return agent::ToolDescription{.name = std::move(tool), .description = ""};
+  }
   Awaitable<absl::StatusOr<agent::ToolResult>> Invoke(agent::RunIdentity, agent::ToolCall call) override {
     CO_RETURN_IF_ERROR(co_await call.on_accepted());
     co_return agent::ToolResult{.output = {{"echo", std::move(call.input)}}, .artifacts = {}};
@@ -97,15 +100,15 @@ EngineRig::EngineRig(Script script, int threads)
 EngineRig::~EngineRig() { Close(); }
 
 void EngineRig::Open() {
-  auto database = storage::Database::Open(
-      {.path = dir_.File("agent.db"),
-       .migrations = {agent::kRunTables, pipeline::kPipelineTables, agent::kRunRelations, agent::kRunCancelReason,
-                      agent::kRunDefinitions, agent::kRunProgress, agent::kThreadTables},
-       .durable = true,
-       .before_commit = [this](int64_t) {
-         ++commits_;
-         return absl::OkStatus();
-       }});
+  auto database =
+      storage::Database::Open({.path = dir_.File("agent.db"),
+                               .migrations = {agent::kRunTables, pipeline::kPipelineTables, agent::kRunRelations,
+                                              agent::kRunCancelReason, agent::kRunDefinitions, agent::kRunProgress, agent::kThreadTables, agent::kModelUsageTables},
+                               .durable = true,
+                               .before_commit = [this](int64_t) {
+                                 ++commits_;
+                                 return absl::OkStatus();
+                               }});
   ABSL_CHECK_OK(database);
   database_ = *std::move(database);
   tools_ = std::make_unique<Tools>();

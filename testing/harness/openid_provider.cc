@@ -8,32 +8,28 @@
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "services/common/status/macros.h"
+#include "testing/harness/runfile.h"
 
 namespace bulkhead::testing {
 namespace {
 
 constexpr int kMaxPages = 5;  // Sign-in, consent, and room.
 
-// A file of the test's data, by its repository and its place in there.
-std::string DataFile(std::string_view repository, std::string_view path) {
-  return absl::StrCat(::testing::SrcDir(), repository, "/", path);
-}
-
 }  // namespace
 
 std::string OpenIdProvider::TlsCertificate() {
-  return DataFile("bulkhead", "testing/harness/openid/testdata/localhost.pem");
+  return Runfile("bulkhead", "testing/harness/openid/testdata/localhost.pem");
 }
 
 absl::StatusOr<std::unique_ptr<OpenIdProvider>> OpenIdProvider::Run(std::string_view script,
                                                                     std::vector<std::string> arguments) {
-  std::vector<std::string> all = {DataFile("bulkhead", absl::StrCat("testing/harness/openid/", script)),
-                                  DataFile("npm", "")};
+  std::vector<std::string> all = {Runfile("bulkhead", absl::StrCat("testing/harness/openid/", script)),
+                                  Runfile("npm", "")};
   all.back().pop_back();
   all.insert(all.end(), arguments.begin(), arguments.end());
   auto provider = absl::WrapUnique(new OpenIdProvider());
   ASSIGN_OR_RETURN(provider->process_,
-                   ChildProcess::Start({.program = DataFile("npm", "node"), .arguments = std::move(all)}));
+                   ChildProcess::Start({.program = Runfile("npm", "node"), .arguments = std::move(all)}));
   ASSIGN_OR_RETURN(const std::string line, provider->process_->WaitForLine("listening "));
   provider->issuer_ = std::string(absl::StripPrefix(line, "listening "));
   return provider;
@@ -56,7 +52,7 @@ absl::StatusOr<std::unique_ptr<OpenIdProvider>> OpenIdProvider::Start(Options op
   }
   if (options.tls) {
     config["tls"] = {{"cert", TlsCertificate()},
-                     {"key", DataFile("bulkhead", "testing/harness/openid/testdata/localhost.key")}};
+                     {"key", Runfile("bulkhead", "testing/harness/openid/testdata/localhost.key")}};
   }
   return Run("provider.mjs", {config.dump()});
 }

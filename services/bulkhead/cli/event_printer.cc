@@ -131,6 +131,16 @@ void EventPrinter::PrintEvent(const nlohmann::json& event) {
   } else if (type == "agent_cancelled") {
     what = absl::StrCat("by ", Text(payload, "cancelledBy"), " ", Text(payload, "comment"));
     colour = Colour::kYellow;
+  } else if (type == "model_calling") {
+    what = Text(payload, "model");
+  } else if (type == "model_completed") {
+    const std::string error = ErrorText(payload);
+    what = absl::StrCat(Text(payload, "model"), " in ", ShortDuration(Text(payload, "duration")), ", ",
+                        payload.value("inputTokens", 0) + payload.value("outputTokens", 0), " tokens");
+    if (!error.empty()) {
+      absl::StrAppend(&what, ": ", error);
+      colour = Colour::kRed;
+    }
   } else if (type == "model_delta") {
     what = Text(payload, "text");
     colour = Colour::kDim;

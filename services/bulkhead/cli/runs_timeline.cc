@@ -76,7 +76,7 @@ std::string Parts(const json& run) {
   return line;
 }
 
-// A bar a pair of events: of tools and children by their step, of approvals by their name.
+// A bar a pair of events: of tools, models and children by their step, of approvals by their name.
 std::vector<Bar> BarsOf(const json& run, const std::vector<json>& events, absl::Time begin) {
   std::vector<Bar> bars;
   std::map<std::string, size_t> open;
@@ -99,15 +99,17 @@ std::vector<Bar> BarsOf(const json& run, const std::vector<json>& events, absl::
       continue;
     }
     const json payload = event.value(PayloadKey(type), json::object());
-    const std::string step = absl::StrCat(type.starts_with("child") ? "child " : "tool ", payload.value("step", 0));
+    const std::string step = absl::StrCat("step ", payload.value("step", 0));
     const bool failed = payload.contains("error");
     if (type == "agent_started") {
       finish("queued", *time, false);
     } else if (type == "tool_executing") {
       start(step, std::string(LastSegment(Text(payload, "tool"))), *time);
+    } else if (type == "model_calling") {
+      start(step, absl::StrCat("model ", Text(payload, "model")), *time);
     } else if (type == "child_started") {
       start(step, absl::StrCat("child ", LastSegment(Text(payload, "agent"))), *time);
-    } else if (type == "tool_completed" || type == "child_ended") {
+    } else if (type == "tool_completed" || type == "model_completed" || type == "child_ended") {
       finish(step, *time, failed);
     } else if (type == "approval_requested") {
       start(Text(payload, "approval"), "waits for a person", *time);

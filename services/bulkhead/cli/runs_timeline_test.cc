@@ -49,6 +49,16 @@ TEST(RunsTimelineTest, DrawsABarForEachThingThatTookTime) {
                   "waits for a person          ██  2.00 s"));
 }
 
+TEST(RunsTimelineTest, ModelCallsHaveTheirBars) {
+  const std::vector<json> events = {Event("agent_started", 0, {{"queued", "0s"}}),
+                                    Event("model_calling", 2, {{"step", 1}, {"model", "small"}}),
+                                    Event("model_completed", 6, {{"step", 1}, {"model", "small"}})};
+  const std::vector<std::string> lines = DrawTimeline(RunOf({{"model", "4s"}, {"agent", "4s"}}), events, 8);
+  ASSERT_THAT(lines, SizeIs(3));
+  EXPECT_EQ(lines[0], "time  8.00 s  model 4.00 s (50%)  own code 4.00 s (50%)");
+  EXPECT_TRUE(lines[2].starts_with("model small ") && lines[2].ends_with("  ████   4.00 s")) << lines[2];
+}
+
 TEST(RunsTimelineTest, RunThatGoesOnIsDrawnToItsLastEvent) {
   json run = RunOf({{"queued", "1s"}});
   run.erase("endTime");

@@ -261,6 +261,34 @@ TEST_F(ConfigListsTest, SecretsPastedIntoElementsAreQuotedNowhere) {
   EXPECT_THAT(absl::StrCat(reference), Not(HasSubstr("hunter2")));
 }
 
+TEST_F(ConfigListsTest, ModelsAreCheckedAllAtOnce) {
+  const std::string file = Write("m.json", R"({"agent": {"models": [
+    {"url": "https://a.example/v1"},
+    {"id": "Small", "url": "ftp://a.example"},
+    {"id": "local", "url": "http://127.0.0.1:8000/v1", "api_key": "hunter2-hunter2"},
+    {"id": "local", "url": "http://b.example/v1"},
+    {"id": "open", "url": "http://b.example/v1", "allow_insecure_http": true}],
+    "max_model_tokens_per_run": 20000000}})");
+  const std::vector<std::string> violations = Violations({.file = file});
+  EXPECT_THAT(
+      violations,
+      ElementsAre("agent.models[0].id: must be set, of a-z, 0-9, `.`, `_` and `-` (m.json:2)",
+                  "agent.models[1].id: must be set, of a-z, 0-9, `.`, `_` and `-` (m.json:3)",
+                  "agent.models[1].url: must be set, as `https://api.example.com/v1`, without a query or fragment "
+                  "(m.json:3)",
+                  "agent.models[2].api_key: must be `file:PATH` or `env:NAME`, not a secret itself (m.json:4)",
+                  "agent.models[3].id: must not be the id of another element (m.json:5)",
+                  "agent.models[3].url: must be https, or http of this machine, unless allow_insecure_http is true "
+                  "(m.json:5)",
+                  "agent.max_model_tokens_per_run: must not be more than agent.max_model_tokens_per_day (m.json:7)"));
+
+  const std::string open = Write("o.json", R"({"sealing_key": "env:KEY", "gateway": {"public_url": "https://a.example"},
+    "agent": {"models": [{"id": "open", "url": "http://b.example/v1", "allow_insecure_http": true}]}})");
+  EXPECT_THAT(Violations({.file = open, .overrides = {"environment=production"}}),
+              ElementsAre("agent.models[0].allow_insecure_http: must not be true in production (o.json:2)"));
+  EXPECT_THAT(LoadConfig({.file = open}), IsOk());
+}
+
 TEST_F(ConfigListsTest, InsecureProvidersAndAddressesAreRefusedInProduction) {
   const std::string file =
       Write("prod.json", R"({"sealing_key": "env:KEY", "gateway": {"public_url": "http://bulkhead.example"},

@@ -30,7 +30,9 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "run_timeout": "1h",
     "cancel_grace": "10s",
     "unresponsive_after": "30s",
-    "run_retention": "0s"
+    "run_retention": "0s",
+    "max_model_tokens_per_run": 1000000,
+    "max_model_tokens_per_day": 10000000
   },
   "tool": {
     "max_timeout": "10m",

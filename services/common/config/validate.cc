@@ -15,6 +15,7 @@
 #include "services/common/config/secret_reference.h"
 #include "services/common/config/url.h"
 #include "services/common/config/validate_auth.h"
+#include "services/common/config/validate_models.h"
 
 namespace bulkhead::config {
 namespace {
@@ -83,6 +84,7 @@ class Checker {
     if (agent.max_running_per_user() > agent.max_running()) {
       verdict_.Wrong("agent.max_running_per_user", "must not be more than agent.max_running");
     }
+    CheckModels(agent, verdict_);
   }
 
   void CheckGateway() {
