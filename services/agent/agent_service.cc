@@ -500,6 +500,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->engine = RunEngine::Create(
       {.limits = {.max_running = options.max_running, .max_running_per_user = options.max_running_per_user},
        .max_steps_per_run = options.max_steps_per_run,
+       .max_journal_bytes_per_run = options.max_journal_bytes_per_run,
+       .role_weights = options.role_weights,
        .cancel_grace = options.cancel_grace,
        .unresponsive_after = options.unresponsive_after},
       {.execution = {.clock = dependencies.clock,
@@ -600,6 +602,10 @@ void AgentServer::Abandon() {
   state_->engine->Abandon();
 }
 
-int AgentServer::live_instances() const { return state_->engine->executing(); }
+void AgentServer::ReleaseThreads() { state_->engine->ReleaseThreads(); }
+
+std::vector<std::string> AgentServer::held_runs() const { return state_->engine->held_runs(); }
+
+int AgentServer::live_instances() const { return state_->engine->instances().live(); }
 
 }  // namespace bulkhead::agent

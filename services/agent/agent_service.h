@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,8 @@ class AgentServer {
     int max_waiting_per_user = 100;
     int max_running = 64;
     int max_steps_per_run = 10'000;
+    uint64_t max_journal_bytes_per_run = uint64_t{256} << 20;
+    std::map<std::string, int, std::less<>> role_weights;  // See RunEngine::Options.
     int max_threads_per_user = 1000;
     absl::Duration run_timeout = absl::Hours(1);
     absl::Duration cancel_grace = absl::Seconds(10);
@@ -82,7 +85,13 @@ class AgentServer {
   // services that runs call are ended, whose errors would else be written down as results.
   void Abandon();
 
-  // Agents' instances that exist; for tests that assert that nothing is left.
+  // See RunEngine: before the orderly end of all that Shutdown needs.
+  void ReleaseThreads();
+
+  // After Shutdown: the runs, "users/ada/runs/run-1", whose agents hold threads of the executor.
+  std::vector<std::string> held_runs() const;
+
+  // Agents' instances that exist.
   int live_instances() const;
 
  private:

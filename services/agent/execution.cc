@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/agent/journal_text.h"
 #include "services/agent/run_failure.h"
 
 namespace bulkhead::agent {
@@ -21,6 +22,7 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
       held_(run_.interrupt_time.has_value()),
       on_released_(std::move(on_released)) {
   for (JournalRecord& record : taken.journal) {
+    bytes_ += BytesOf(record);
     Entry& entry = entries_[record.path];
     entry.step = record.step;
     entry.command = std::move(record.command);
@@ -47,6 +49,7 @@ Execution::Execution(Options options, ExecutionDependencies dependencies, TakenU
 Execution::~Execution() { LetGo(Release::kDone); }
 
 Awaitable<void> Execution::Main(std::shared_ptr<Execution> self, std::unique_ptr<Agent> agent) {
+  co_await self->StayIfNotGone();  // It may have waited for its thread.
   std::unique_ptr<RunContext> context = self->NewContext();
   const nlohmann::json input = nlohmann::json::parse(self->run_.input, nullptr, /*allow_exceptions=*/false);
   absl::StatusOr<Answer> result;

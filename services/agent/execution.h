@@ -60,7 +60,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
 
   struct Options {
     int max_steps = 10'000;
-    std::string agent_version;  // Of the code that executes now.
+    uint64_t max_bytes = uint64_t{256} << 20;  // Of the journal and the events that go with it.
+    std::string agent_version;                 // Of the code that executes now.
   };
   // `on_released` is called once, on any thread.
   Execution(Options options, ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token,
@@ -129,6 +130,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<Entry*> Enter(const Place& place, std::string command);
   // Until the run is not held back.
   Awaitable<void> AwaitGo(std::stop_token stop);
+  // Counts what is about to be written. The run ends here when it is more than it may leave behind.
+  Awaitable<void> Spend(uint64_t bytes);
   Awaitable<void> Journal(std::vector<JournalRecord> records, std::vector<std::string> events);
   Awaitable<void> JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent);
   Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,
@@ -149,6 +152,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // What is journalled when a tool has accepted a call.
   Append Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
                   RepeatPolicy policy);
+  // When the user may call the next tool, after a refusal for his quota; nullopt when it is another one, or too late for the run.
+  std::optional<absl::Time> AfterQuota(const absl::Status& refused) const;
   // Before the next attempt. False when the call shall end instead.
   Awaitable<bool> Pause(int attempt, std::stop_token stop);
   Awaitable<absl::StatusOr<ToolResult>> InvokeWithRetries(const Place& place, Entry* entry, const std::string& tool,
@@ -201,6 +206,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   std::map<std::string, RepeatPolicy> policies_;
   std::map<std::string, bool> patches_;  // What Patched answered, by name.
   int steps_ = 0;
+  uint64_t bytes_ = 0;
   int refused_ = 0;
   TimeLedger ledger_;
 

@@ -49,7 +49,7 @@ class Execution::Context final : public RunContext {
 
   Awaitable<bool> Patched(std::string name) override {
     if (auto known = execution_->patches_.find(name); known != execution_->patches_.end()) {
-      return Ready(known->second);
+      return Known(known->second);
     }
     const std::string command = absl::StrCat("patch ", name);
     auto found = execution_->entries_.find(absl::StrCat(prefix_, next_));
@@ -96,6 +96,12 @@ class Execution::Context final : public RunContext {
   }
 
   static Awaitable<bool> Ready(bool value) { co_return value; }
+
+  // An agent that asks again and again, and nothing else, must come to its end too.
+  Awaitable<bool> Known(bool value) {
+    co_await execution_->StayIfNotGone();
+    co_return value;
+  }
 
   // Begins branches up to the limit; the last one's end resumes the group. A branch that is
   // destroyed lets go of the group, and so of the coroutine that waits for it.

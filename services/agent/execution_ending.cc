@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "absl/log/absl_log.h"
@@ -17,6 +18,31 @@ RunState StateOf(const absl::Status& stopped) {
   return stopped.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed;
 }
 
+// What a run's answer may have, as JSON.
+constexpr size_t kMaxAnswerBytes = 4 << 20;
+
+// The text that is kept. Nothing that an agent returns may make its run's end throw.
+absl::StatusOr<std::string> AnswerText(const Answer& answer, const std::string& agent) {
+  std::string text;
+  std::string thrown;
+  try {
+    text = JournalText({{"summary", answer.summary}, {"artifacts", answer.artifacts}, {"data", answer.data}});
+  } catch (const std::exception& e) {
+    thrown = e.what();
+  }
+  if (!thrown.empty()) {
+    return RunFailure(absl::StatusCode::kInternal, "AGENT_THREW", absl::StrCat("the answer cannot be kept: ", thrown),
+                      {{"agent", agent}});
+  }
+  if (text.size() > kMaxAnswerBytes) {
+    return RunFailure(absl::StatusCode::kResourceExhausted, "ANSWER_TOO_LARGE",
+                      absl::StrCat("the answer has ", text.size(), " bytes as JSON, and ", kMaxAnswerBytes,
+                                   " are allowed: write what is large into a file"),
+                      {{"limit", absl::StrCat(kMaxAnswerBytes)}});
+  }
+  return text;
+}
+
 }  // namespace
 
 Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
@@ -26,6 +52,13 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
     auto skipped = std::ranges::find_if(entries_, [](const auto& entry) { return !entry.second.visited; });
     if (skipped != entries_.end()) {
       result = Mismatch(skipped->first, skipped->second.command, "end");
+    }
+  }
+  absl::StatusOr<std::string> answer = std::string();
+  if (stopped.ok() && result.ok()) {
+    answer = AnswerText(*result, run_.agent);
+    if (!answer.ok()) {
+      result = answer.status();
     }
   }
   if (!ClaimEnd()) {
@@ -40,8 +73,7 @@ Awaitable<void> Execution::End(absl::StatusOr<Answer> result) {
     ending.state = RunState::kSucceeded;
     ending.summary = result->summary;
     ending.artifacts = result->artifacts;
-    ending.answer =
-        JournalText({{"summary", result->summary}, {"artifacts", result->artifacts}, {"data", result->data}});
+    ending.answer = *std::move(answer);
   } else {
     ending.state = RunState::kFailed;
     ending.error = RunError::Of(result.status());

@@ -74,6 +74,17 @@ Awaitable<Execution::Entry*> Execution::Enter(const Place& place, std::string co
   co_return &found->second;
 }
 
+Awaitable<void> Execution::Spend(uint64_t bytes) {
+  if (bytes_ + bytes > options_.max_bytes) {
+    co_await End(RunFailure(absl::StatusCode::kResourceExhausted, "RUN_BYTES_EXCEEDED",
+                            absl::StrCat("the run has kept ", bytes_, " of the ", options_.max_bytes,
+                                         " bytes that its commands and results may take, and asks for ", bytes, " more"),
+                            {{"limit", absl::StrCat(options_.max_bytes)}}));
+    co_await Never();
+  }
+  bytes_ += bytes;
+}
+
 Awaitable<void> Execution::JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent) {
   entry->intent = std::move(intent);
   std::vector<JournalRecord> records;
@@ -82,6 +93,14 @@ Awaitable<void> Execution::JournalIntent(const std::string& path, Entry* entry, 
 }
 
 Awaitable<void> Execution::Journal(std::vector<JournalRecord> records, std::vector<std::string> events) {
+  uint64_t bytes = 0;
+  for (const JournalRecord& record : records) {
+    bytes += BytesOf(record);
+  }
+  for (const std::string& event : events) {
+    bytes += event.size();
+  }
+  co_await Spend(bytes);
   ledger_.Enter(TimeLedger::kJournal);
   absl::Status written = co_await dependencies_.store->Write(
       ownership(),

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "absl/log/absl_log.h"
@@ -16,6 +17,8 @@ namespace {
 
 constexpr int kInvokeAttempts = 4;
 constexpr absl::Duration kInvokeBackoff = absl::Milliseconds(100);
+// After a refusal for a quota that doesn't say when.
+constexpr absl::Duration kQuotaPause = absl::Seconds(1);
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
 
 // The tool service is away, or still busy with an earlier attempt under the same key.
@@ -216,6 +219,15 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& 
     if (!journalled.ok() && !gone()) {
       co_await GiveUp(journalled);  // The call has ended: nothing calls back any more.
     }
+    if (const std::optional<absl::Time> again = AfterQuota(result.status()); again.has_value()) {
+      // Refused before anything happened, so that any tool may be called again.
+      const absl::Status waited = co_await SleepUntil(dependencies_.clock, *again, place.stop);
+      if (!waited.ok() || gone()) {
+        co_return result;
+      }
+      --attempt;
+      continue;
+    }
     if (!repeatable || attempt == kInvokeAttempts || !MayPass(result.status())) {
       co_return result;
     }
@@ -237,6 +249,16 @@ Append Execution::Accepted(const Place& place, const Entry& entry, const std::st
                {{"tool", tool}, {"since", absl::ToUnixMicros(now)}, {"policy", static_cast<int>(policy)}}));
   append.events.push_back(events_.ToolExecuting(now, entry.step, tool, input));
   return append;
+}
+
+std::optional<absl::Time> Execution::AfterQuota(const absl::Status& refused) const {
+  const std::optional<ErrorInfo> info = ErrorInfoOf(refused);
+  if (!info.has_value() || info->reason != "TOOL_QUOTA_EXCEEDED") {
+    return std::nullopt;
+  }
+  const absl::Time again =
+      dependencies_.clock->Now() + std::max(info->retry_after.value_or(kQuotaPause), kInvokeBackoff);
+  return again < run_.deadline ? std::optional(again) : std::nullopt;
 }
 
 Awaitable<bool> Execution::Pause(int attempt, std::stop_token stop) {

@@ -78,6 +78,9 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
   }
   CO_RETURN_IF_ERROR(co_await RefuseStopped(place.stop));
 
+  if (!entry->intent.has_value()) {
+    co_await Spend(arguments.size() + request.question.size());
+  }
   // Registered before the question can be seen, so that no answer is missed.
   std::stop_source decided;
   {

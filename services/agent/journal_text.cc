@@ -4,7 +4,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "services/agent/run_record.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/status/error.h"
 
@@ -16,6 +15,10 @@ std::string JournalText(const nlohmann::json& value) {
 
 std::string CommandText(std::string_view what, std::string_view detail) {
   return absl::StrCat(what, "#", absl::BytesToHexString(crypto::Sha256(detail)).substr(0, 12));
+}
+
+uint64_t BytesOf(const JournalRecord& record) {
+  return record.path.size() + record.command.size() + record.payload.size();
 }
 
 nlohmann::json EncodeResult(const absl::StatusOr<nlohmann::json>& result) {

@@ -2,11 +2,13 @@
 #ifndef SERVICES_AGENT_JOURNAL_TEXT_H_
 #define SERVICES_AGENT_JOURNAL_TEXT_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
+#include "services/agent/run_record.h"
 
 namespace bulkhead::agent {
 
@@ -16,6 +18,9 @@ std::string JournalText(const nlohmann::json& value);
 // "tool table.load#9f86d081884c": what a replay must ask for again, readable enough to name in an
 // error.
 std::string CommandText(std::string_view what, std::string_view detail);
+
+// What a record takes of its run's bytes.
+uint64_t BytesOf(const JournalRecord& record);
 
 // Results: {"ok": value} or {"error": {...}}.
 nlohmann::json EncodeResult(const absl::StatusOr<nlohmann::json>& result);

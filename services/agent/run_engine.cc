@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "boost/asio/co_spawn.hpp"
 #include "boost/asio/strand.hpp"
@@ -28,6 +29,8 @@ namespace {
 // Real time.
 constexpr absl::Duration kDrainLimit = absl::Seconds(2);
 constexpr absl::Duration kCloseLimit = absl::Seconds(5);
+// A run that gives no sign of life for so long when the engine is closed holds its thread.
+constexpr absl::Duration kHeldLimit = absl::Milliseconds(500);
 // How long an agent may take to end whose run is revoked.
 constexpr absl::Duration kRevokedGrace = absl::Milliseconds(500);
 // How long a run rests whose storage failed, before it is taken up again.
@@ -151,7 +154,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       queued = run.run.parent.empty();
       run.turn = queued ? Turn::kQueued : Turn::kHas;
       if (queued) {
-        RunQueue::Entry entry{.user = run.run.owner, .run = id};
+        RunQueue::Entry entry{.user = run.run.owner, .run = id, .weight = WeightOf(run.run)};
         run.execution != nullptr ? queue.EnqueueResuming(std::move(entry)) : queue.Enqueue(std::move(entry));
       }
     }
@@ -319,6 +322,17 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
   }
 
+  // Of the user's next turn. His roles are those that he had when he made the run, also after a restart.
+  int WeightOf(const RunRecord& run) const {
+    int weight = 1;
+    for (std::string_view role : absl::StrSplit(run.roles, ' ', absl::SkipEmpty())) {
+      if (auto found = options.role_weights.find(role); found != options.role_weights.end()) {
+        weight = std::max(weight, found->second);
+      }
+    }
+    return weight;
+  }
+
   // Nothing goes on for a run that has ended.
   static Awaitable<void> CancelChildren(std::shared_ptr<State> state, RunRecord run) {
     if (absl::StatusOr<RunRecord> now = state->store()->For(run.owner).Get(run.id);
@@ -393,7 +407,9 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
     const bool held = taken->run.interrupt_time.has_value();
     auto execution = std::make_shared<Execution>(
-        Execution::Options{.max_steps = state->options.max_steps_per_run, .agent_version = std::move(agent_version)},
+        Execution::Options{.max_steps = state->options.max_steps_per_run,
+                           .max_bytes = state->options.max_journal_bytes_per_run,
+                           .agent_version = std::move(agent_version)},
         state->dependencies.execution, *std::move(taken), std::move(token),
         [weak = std::weak_ptr<State>(state), run](Execution::Release release) {
           if (std::shared_ptr<State> state = weak.lock()) {
@@ -431,14 +447,12 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     // One strand a run: its agent needs no locks, and its parallel branches are not parallel
     // threads.
     auto strand = boost::asio::make_strand(state->dependencies.executor->get());
-    std::optional<Watchdog::Watched> watched;
-    if (state->watchdog != nullptr) {
-      watched = state->watchdog->Watch(strand, [weak = std::weak_ptr<State>(state), id = run.id] {
-        if (std::shared_ptr<State> state = weak.lock()) {
-          state->OnUnresponsive(id);
-        }
-      });
-    }
+    const Watchdog::Watched watched = state->watchdog->Watch(
+        strand, run.name(), [weak = std::weak_ptr<State>(state), id = run.id](const Watchdog::Report& report) {
+          if (std::shared_ptr<State> state = weak.lock()) {
+            state->OnUnresponsive(id, report);
+          }
+        });
     co_await boost::asio::co_spawn(strand, Execution::Main(std::move(execution), std::move(agent)),
                                    boost::asio::use_awaitable);
   }
@@ -474,6 +488,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       return MakeError(absl::StatusCode::kInternal, absl::StrCat("no instance of the agent could be made: ", thrown),
                        {.domain = "bulkhead.agent", .reason = "AGENT_THREW", .metadata = {{"agent", run.agent}}});
     }
+    agent = instances.Count(std::move(agent), run.name());
     return absl::OkStatus();
   }
 
@@ -494,7 +509,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   }
 
   // Its agent holds a thread: it cannot end by itself, and gets no grace.
-  void OnUnresponsive(const std::string& id) {
+  void OnUnresponsive(const std::string& id, const Watchdog::Report& report) {
     std::shared_ptr<Execution> execution;
     {
       absl::MutexLock lock(mutex);
@@ -504,7 +519,8 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
     if (execution != nullptr) {
       ABSL_LOG(ERROR) << "the agent of run " << id << " holds its thread without awaiting anything: the run is failed, "
-                      << "the thread is lost until it does";
+                      << "the thread is lost until it does. The memory of the process has grown by "
+                      << report.grown_bytes / (1 << 20) << " MiB meanwhile";
       execution->RequestStop(Execution::StopReason::kUnresponsive);
       Spawn(Execution::CutOff(std::move(execution)));
     }
@@ -617,11 +633,32 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       }
     }
     let_go.clear();
+    watchdog->Release();
+    AwaitIdle();
+  }
+
+  // Until all coroutines have gone but those that hold a thread, or the limit is over.
+  void AwaitIdle() {
     auto idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return working == 0; };
-    absl::MutexLock lock(mutex);
-    if (!mutex.AwaitWithTimeout(absl::Condition(&idle), kCloseLimit)) {
-      ABSL_LOG(ERROR) << working << " runs did not let go of their agents in time";
+    const absl::Time limit = RealDeadline(kCloseLimit);
+    std::vector<std::string> holders;
+    int left = 0;
+    do {
+      {
+        absl::MutexLock lock(mutex);
+        if (mutex.AwaitWithTimeout(absl::Condition(&idle), kHeldLimit)) {
+          return;
+        }
+        left = working;
+      }
+      holders = watchdog->Holders(kHeldLimit);
+    } while (left > static_cast<int>(holders.size()) && RealNow() < limit);
+    for (const std::string& holder : holders) {
+      ABSL_LOG(ERROR) << "the agent of " << holder << " holds its thread: the run is left as its journal has it";
     }
+    ABSL_LOG_IF(ERROR, holders.empty()) << left << " runs did not let go of their agents in time";
+    absl::MutexLock lock(mutex);
+    held_runs = std::move(holders);
   }
 
   const Options options;
@@ -631,14 +668,14 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   int working ABSL_GUARDED_BY(mutex) = 0;
   RunQueue queue ABSL_GUARDED_BY(mutex);
   std::map<std::string, Active> active ABSL_GUARDED_BY(mutex);
-  std::unique_ptr<Watchdog> watchdog;  // Set once, before the first run; null when nobody watches.
+  std::vector<std::string> held_runs ABSL_GUARDED_BY(mutex);  // By their agents when it was closed.
+  const Instances instances;
+  std::unique_ptr<Watchdog> watchdog;  // Set once, before the first run.
 };
 
 std::unique_ptr<RunEngine> RunEngine::Create(Options options, Dependencies dependencies) {
   auto state = std::make_shared<State>(options, dependencies);
-  if (options.unresponsive_after > absl::ZeroDuration()) {
-    state->watchdog = std::make_unique<Watchdog>(options.unresponsive_after, dependencies.executor);
-  }
+  state->watchdog = std::make_unique<Watchdog>(options.unresponsive_after, dependencies.executor);
   return std::unique_ptr<RunEngine>(new RunEngine(std::move(state)));
 }
 
@@ -646,13 +683,22 @@ RunEngine::RunEngine(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 RunEngine::~RunEngine() {
   Abandon();
-  // Its threads may be the last that end coroutines which own the state: it is not theirs to destroy it.
+  // Coroutines may own the state for longer; the executor that is watched need not be there by then.
   state_->watchdog.reset();
 }
 
 void RunEngine::SetChildRuns(ChildRuns* children) { state_->dependencies.execution.children = children; }
 
 void RunEngine::Abandon() { state_->Close(); }
+
+void RunEngine::ReleaseThreads() { state_->watchdog->Release(); }
+
+std::vector<std::string> RunEngine::held_runs() const {
+  absl::MutexLock lock(state_->mutex);
+  return state_->held_runs;
+}
+
+const Instances& RunEngine::instances() const { return state_->instances; }
 
 absl::Status RunEngine::Start() {
   ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, state_->store()->UnfinishedAcrossUsers());

@@ -2,14 +2,20 @@
 #ifndef SERVICES_AGENT_RUN_ENGINE_H_
 #define SERVICES_AGENT_RUN_ENGINE_H_
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/defined_agents.h"
 #include "services/agent/execution.h"
+#include "services/agent/instances.h"
 #include "services/agent/run_queue.h"
 #include "services/agent/run_record.h"
 #include "services/common/crypto/crypto.h"
@@ -23,6 +29,9 @@ class RunEngine {
   struct Options {
     RunQueue::Limits limits;
     int max_steps_per_run = 10'000;
+    uint64_t max_journal_bytes_per_run = uint64_t{256} << 20;
+    // Turns in a round, by role; a user gets the largest of his roles', and 1 when none is named.
+    std::map<std::string, int, std::less<>> role_weights;
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // Real time. Zero lets agents hold their threads.
   };
@@ -46,8 +55,16 @@ class RunEngine {
   // Idempotent.
   void Shutdown();
 
-  // As a crash: what runs is let go of and stays in the store as its journal has it. Idempotent.
+  // As a crash: what runs is let go of and stays in the store as its journal has it. Returns within seconds, also when agents hold their
+  // threads. Idempotent.
   void Abandon();
+
+  // Before an orderly end: threads that agents hold are replaced within moments, so that nothing waits for them, and no run is failed for
+  // that any more.
+  void ReleaseThreads();
+
+  // After Shutdown or Abandon: the runs whose agents held threads and still do. The next Start takes them up, as all others.
+  std::vector<std::string> held_runs() const;
 
   // A run has been created.
   void Submit(const RunRecord& run);
@@ -59,9 +76,11 @@ class RunEngine {
   // A run shall be held back before its next command, or may go on, as the store has it.
   void HoldChanged(std::string_view run);
 
-  // Runs that wait for their turn, and executions that exist (their agents' instances with them).
+  // Runs that wait for their turn, and the engine's coroutines.
   int waiting() const;
   int executing() const;
+  // The agents' instances.
+  const Instances& instances() const;
 
  private:
   struct State;

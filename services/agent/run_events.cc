@@ -1,5 +1,6 @@
 #include "services/agent/run_events.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,11 +23,14 @@ constexpr size_t kMaxInputElements = 20;
 // What protobuf takes as a string: UTF-8, bytes that are none replaced, cut at a character's
 // beginning.
 std::string Clean(std::string_view text, size_t limit) {
+  // Of what is cut off nothing is looked at: it may be a hundred megabytes.
+  const bool cut = text.size() > limit;
+  text = text.substr(0, limit + 1);
   std::string clean =
       nlohmann::json::parse(nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
           .get<std::string>();
-  if (clean.size() > limit) {
-    size_t end = limit;
+  if (cut || clean.size() > limit) {
+    size_t end = std::min(limit, clean.size());
     while (end > 0 && (static_cast<unsigned char>(clean[end]) & 0xC0) == 0x80) {
       --end;
     }

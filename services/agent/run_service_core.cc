@@ -21,6 +21,21 @@ constexpr int kMaxChildDepth = 5;
 constexpr absl::Duration kTokenMargin = absl::Minutes(1);
 constexpr absl::Duration kMaxTokenLifetime = absl::Hours(24 * 7);
 
+// A run's input, as JSON. What is larger is a file.
+constexpr size_t kMaxInputBytes = 1 << 20;
+
+absl::Status CheckInputSize(const std::string& input) {
+  if (input.size() <= kMaxInputBytes) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   absl::StrCat("the input has ", input.size(), " bytes as JSON, and ", kMaxInputBytes,
+                                " are allowed: upload what is large as a file"),
+                   {.domain = "bulkhead.agent",
+                    .reason = "RUN_INPUT_TOO_LARGE",
+                    .metadata = {{"limit", absl::StrCat(kMaxInputBytes)}, {"bytes", absl::StrCat(input.size())}}});
+}
+
 absl::Status Invalid(std::string_view reason, std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, message,
                    {.domain = "bulkhead.agent", .reason = std::string(reason)});
@@ -123,6 +138,7 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::CreateFor(Origin origin, Ne
   run.session = origin.session;
   run.roles = absl::StrJoin(origin.roles, " ");
   run.input = wanted.input.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  CO_RETURN_IF_ERROR(CheckInputSize(run.input));
   run.create_time = now;
   run.deadline = now + timeout;
   run.traceparent = origin.traceparent;

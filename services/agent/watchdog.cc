@@ -1,9 +1,10 @@
 #include "services/agent/watchdog.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <optional>
+#include <fstream>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -11,105 +12,147 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_log.h"
 #include "absl/synchronization/mutex.h"
-#include "boost/asio/io_context.hpp"
 #include "boost/asio/post.hpp"
 
 namespace bulkhead::agent {
 namespace {
 
-// Beyond these the platform is lost anyway: it wants a restart, and better agents.
-constexpr size_t kMaxExtraThreads = 32;
-// How long an extra thread works before it looks whether it shall end.
-constexpr std::chrono::milliseconds kSlice(50);
+// How often is looked while no thread is free, and after Release.
+constexpr absl::Duration kMoment = absl::Milliseconds(100);
 
-// An answer that is waited for: true until it has come.
-using Question = std::shared_ptr<std::atomic<bool>>;
-
-Question Ask(const boost::asio::any_io_executor& executor) {
-  auto question = std::make_shared<std::atomic<bool>>(true);
-  boost::asio::post(executor, [question] { question->store(false); });
-  return question;
+// Memory of this process that is in use; 0 where the system doesn't tell.
+int64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t total = 0;
+  int64_t resident = 0;
+  file >> total >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
 }
 
-bool IsOpen(const Question& question) { return question != nullptr && question->load(); }
+// A sign of life that is waited for.
+class Question {
+ public:
+  // Unless the last one is still open.
+  static void Ask(const std::shared_ptr<Question>& question, const boost::asio::any_io_executor& executor) {
+    if (!question->open_.exchange(true)) {
+      boost::asio::post(executor, [question] { question->open_ = false; });
+    }
+  }
+  bool open() const { return open_; }
+
+ private:
+  std::atomic<bool> open_ = false;
+};
 
 }  // namespace
 
 struct Watchdog::Watched::Strand {
   boost::asio::any_io_executor executor;
-  std::function<void()> on_unresponsive;
+  std::string name;
+  std::function<void(const Report&)> on_unresponsive;
   std::atomic<bool> gone = false;
   // Of the watching thread alone.
-  Question question;
+  const std::shared_ptr<Question> question = std::make_shared<Question>();
   bool reported = false;
+  bool replaced = false;  // By a thread that was added.
 };
 
 struct Watchdog::State {
+  using Strands = std::vector<std::shared_ptr<Watched::Strand>>;
+
   State(absl::Duration l, Executor* e) : limit(l), executor(e) {}
 
   void Run() {
     while (true) {
+      bool released;
       {
         absl::MutexLock lock(mutex);
-        auto ends = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return closing; };
-        if (mutex.AwaitWithTimeout(absl::Condition(&ends), limit)) {
-          return;
+        const bool was = releasing;
+        auto changed = [this, was]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return closing || releasing != was; };
+        mutex.AwaitWithTimeout(absl::Condition(&changed), Interval());
+        if (closing) {
+          break;
         }
+        released = releasing;
       }
-      Look();
+      Look(released);
     }
+    // Threads that agents hold for ever keep their replacements.
   }
 
-  void Look() {
-    if (IsOpen(question)) {
+  absl::Duration Interval() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
+    const absl::Duration wanted = limit > absl::ZeroDuration() ? limit : absl::InfiniteDuration();
+    return releasing || starved > 0 ? std::min(wanted, kMoment) : wanted;
+  }
+
+  void Look(bool released) {
+    if (question->open()) {
       // No thread is free to answer. With one more, those that are only waiting will.
-      AddThread();
+      starved += AddThread();
       return;
     }
-    std::vector<std::shared_ptr<Watched::Strand>> all;
-    {
-      absl::MutexLock lock(mutex);
-      std::erase_if(strands, [](const auto& strand) { return strand->gone.load(); });
-      all = strands;
-    }
-    for (const std::shared_ptr<Watched::Strand>& strand : all) {
-      if (strand->reported) {
-        continue;
+    // Those that had no thread to answer on get another limit.
+    const bool reports = !released && starved == 0;
+    const int64_t resident = ResidentBytes();
+    const Report report{.grown_bytes = resident - asked_resident};
+    for (const std::shared_ptr<Watched::Strand>& strand : Watching()) {
+      const bool held = strand->question->open();
+      if (held && !strand->replaced) {
+        strand->replaced = AddThread();
+      } else if (!held && strand->replaced) {
+        executor->RemoveThread();
+        strand->replaced = false;
       }
-      if (IsOpen(strand->question)) {
+      if (held && reports && !strand->reported) {
         strand->reported = true;
-        AddThread();
-        strand->on_unresponsive();
-      } else {
-        strand->question = Ask(strand->executor);
+        strand->on_unresponsive(report);
       }
+      Question::Ask(strand->question, strand->executor);
     }
+    // Each strand that holds a thread has a thread in its place by now.
+    for (; starved > 0; --starved) {
+      executor->RemoveThread();
+    }
+    asked_resident = resident;
     // After the strands: when this one is answered, theirs have had their turn.
-    question = Ask(executor->get());
+    Question::Ask(question, executor->get());
   }
 
-  void AddThread() {
-    auto* io = executor->get().target<boost::asio::io_context::executor_type>();
-    if (io == nullptr || extra.size() == kMaxExtraThreads) {
-      ABSL_LOG(ERROR) << "agents hold " << extra.size() << " threads, and no more are added";
-      return;
-    }
-    // noexcept, as the executor's own: what a posted function throws ends the process where it was thrown.
-    extra.emplace_back([this, context = &io->context()]() noexcept {
-      while (!ending.load() && !context->stopped()) {
-        context->run_for(kSlice);
+  // Those that are still there; a thread is taken back from those that are not.
+  Strands Watching() {
+    absl::MutexLock lock(mutex);
+    std::erase_if(strands, [this](const std::shared_ptr<Watched::Strand>& strand) {
+      if (!strand->gone) {
+        return false;
       }
+      if (strand->replaced) {
+        executor->RemoveThread();
+      }
+      return true;
     });
+    return strands;
+  }
+
+  bool AddThread() {
+    const bool added = executor->AddThread();
+    if (!added && !std::exchange(exhausted, true)) {
+      ABSL_LOG(ERROR) << "agents hold more threads than can be added: other runs wait until one is free";
+    }
+    exhausted = !added;
+    return added;
   }
 
   const absl::Duration limit;
   Executor* const executor;
-  absl::Mutex mutex;
+  mutable absl::Mutex mutex;
   bool closing ABSL_GUARDED_BY(mutex) = false;
-  std::vector<std::shared_ptr<Watched::Strand>> strands ABSL_GUARDED_BY(mutex);
-  Question question;  // To the executor itself. Of the watching thread alone, as the next.
-  std::vector<std::thread> extra;
-  std::atomic<bool> ending = false;
+  bool releasing ABSL_GUARDED_BY(mutex) = false;
+  Strands strands ABSL_GUARDED_BY(mutex);
+  // Of the watching thread alone.
+  const std::shared_ptr<Question> question = std::make_shared<Question>();  // To the executor itself.
+  bool exhausted = false;                                                   // No more threads could be added.
+  int starved = 0;             // Threads added because none was free to answer it.
+  int64_t asked_resident = 0;  // The process's memory when the questions were asked.
   std::thread thread;
 };
 
@@ -129,19 +172,66 @@ Watchdog::~Watchdog() {
     state_->closing = true;
   }
   state_->thread.join();
-  state_->ending = true;
-  for (std::thread& thread : state_->extra) {
-    thread.join();
-  }
 }
 
-Watchdog::Watched Watchdog::Watch(boost::asio::any_io_executor strand, std::function<void()> on_unresponsive) {
+Watchdog::Watched Watchdog::Watch(boost::asio::any_io_executor strand, std::string name,
+                                  std::function<void(const Report&)> on_unresponsive) {
   auto watched = std::make_shared<Watched::Strand>();
   watched->executor = std::move(strand);
+  watched->name = std::move(name);
   watched->on_unresponsive = std::move(on_unresponsive);
   absl::MutexLock lock(state_->mutex);
   state_->strands.push_back(watched);
   return Watched(std::move(watched));
+}
+
+void Watchdog::Release() {
+  absl::MutexLock lock(state_->mutex);
+  state_->releasing = true;
+}
+
+std::vector<std::string> Watchdog::Holders(absl::Duration limit) const {
+  struct Answers {
+    absl::Mutex mutex;
+    size_t missing ABSL_GUARDED_BY(mutex) = 0;
+  };
+  struct Asked {
+    std::shared_ptr<Watched::Strand> strand;
+    std::shared_ptr<std::atomic<bool>> answered = std::make_shared<std::atomic<bool>>(false);
+  };
+  auto answers = std::make_shared<Answers>();
+  std::vector<Asked> all;
+  {
+    absl::MutexLock lock(state_->mutex);
+    for (const std::shared_ptr<Watched::Strand>& strand : state_->strands) {
+      if (!strand->gone) {
+        all.push_back({.strand = strand});
+      }
+    }
+  }
+  {
+    absl::MutexLock lock(answers->mutex);
+    answers->missing = all.size();
+  }
+  for (const Asked& asked : all) {
+    boost::asio::post(asked.strand->executor, [answers, answered = asked.answered] {
+      *answered = true;
+      absl::MutexLock lock(answers->mutex);
+      --answers->missing;
+    });
+  }
+  {
+    auto none = [&answers]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return answers->missing == 0; };
+    absl::MutexLock lock(answers->mutex);
+    answers->mutex.AwaitWithTimeout(absl::Condition(&none), limit);
+  }
+  std::vector<std::string> holders;
+  for (const Asked& asked : all) {
+    if (!*asked.answered && !asked.strand->gone) {
+      holders.push_back(asked.strand->name);
+    }
+  }
+  return holders;
 }
 
 }  // namespace bulkhead::agent

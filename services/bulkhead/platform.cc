@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -354,6 +355,10 @@ absl::Status Platform::Shutdown(absl::Duration limit) {
     return absl::OkStatus();
   }
   const absl::Time deadline = RealDeadline(limit);
+  if (parts.agent != nullptr) {
+    // What follows needs threads to run on.
+    parts.agent->ReleaseThreads();
+  }
   // From the edge inwards, so that nobody calls what has gone.
   if (parts.gateway != nullptr) {
     parts.gateway->Shutdown();
@@ -380,9 +385,24 @@ absl::Status Platform::Shutdown(absl::Duration limit) {
     parts.auth->Shutdown();
   }
   parts.StopServers(deadline);
-  return parts.executor == nullptr ? absl::OkStatus()
-                                   : parts.executor->Drain(std::max(deadline - RealNow(), absl::Seconds(1)));
+  if (parts.executor == nullptr) {
+    return absl::OkStatus();
+  }
+  const std::vector<std::string> held =
+      parts.agent == nullptr ? std::vector<std::string>() : parts.agent->held_runs();
+  const absl::Status drained = parts.executor->Drain(std::max(deadline - RealNow(), absl::Seconds(1)), held.size());
+  if (!held.empty()) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded,
+                     absl::StrCat("agents hold ", held.size(), " threads, of the runs ", absl::StrJoin(held, ", "),
+                                  ": they go on from their journals at the next start"),
+                     {.domain = "bulkhead.platform",
+                      .reason = "AGENTS_HOLD_THREADS",
+                      .metadata = {{"runs", absl::StrJoin(held, " ")}}});
+  }
+  return drained;
 }
+
+int Platform::live_agent_instances() const { return state_->agent->live_instances(); }
 
 const std::string& Platform::url() const { return state_->url; }
 std::shared_ptr<grpc::Channel> Platform::auth_channel() const { return state_->ConnectTo(*state_->auth_host); }

@@ -74,8 +74,9 @@ class Platform {
   Platform& operator=(const Platform&) = delete;
 
   // Stops taking work, tells connected clients, lets calls end, and at most `limit` of real time later cuts off what is
-  // left. Runs that go on are taken up at the next start. DEADLINE_EXCEEDED when something had to be cut off.
-  // Idempotent.
+  // left. Runs that go on are taken up at the next start. DEADLINE_EXCEEDED when something had to be cut off: with
+  // `AGENTS_HOLD_THREADS` (metadata `runs`) when agents compute and never await, and so cannot be stopped. Their threads
+  // are left behind then, and the process should end without more ado (_exit). Idempotent.
   absl::Status Shutdown(absl::Duration limit);
 
   // "http://127.0.0.1:8080", with the port that was taken.
@@ -86,6 +87,9 @@ class Platform {
   std::shared_ptr<grpc::Channel> tool_channel() const;
   std::shared_ptr<grpc::Channel> notifier_channel() const;
   std::shared_ptr<grpc::Channel> agent_channel() const;
+
+  // Instances of agents that exist: one a run that executes.
+  int live_agent_instances() const;
 
   // What all of it runs on.
   Executor& executor();

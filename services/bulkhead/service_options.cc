@@ -1,5 +1,6 @@
 #include "services/bulkhead/service_options.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -178,6 +179,13 @@ absl::StatusOr<agent::AgentServer::Options> AgentOptions(const common::v1::Agent
   }
   if (config.has_max_steps_per_run()) {
     options.max_steps_per_run = static_cast<int>(config.max_steps_per_run());
+  }
+  if (config.has_max_journal_bytes_per_run()) {
+    options.max_journal_bytes_per_run = config.max_journal_bytes_per_run();
+  }
+  for (const common::v1::RoleWeight& role : config.role_weights()) {
+    int& weight = options.role_weights[role.role()];
+    weight = std::max(weight, static_cast<int>(role.weight()));
   }
   if (config.has_run_timeout()) {
     options.run_timeout = ToDuration(config.run_timeout());

@@ -124,6 +124,7 @@ Harness::~Harness() {
   EXPECT_TRUE(ended.ok()) << "the platform was still at work when the test ended: " << ended;
   const size_t active = platform_->executor().active();
   EXPECT_EQ(active, 0u) << "coroutines have not ended";
+  EXPECT_EQ(platform_->live_agent_instances(), 0) << "instances of agents are left";
   platform_.reset();
   // A crash leaves its timers behind, as it should.
   if (simulated_clock_ != nullptr && !crashed_) {

@@ -34,11 +34,12 @@ std::string CredentialsPath(const config::Environment& environment) {
 // All commands, what they take, and the one that was asked for.
 class CommandLine {
  public:
-  CommandLine(const config::Environment& environment, Console& console, const Interrupt& interrupt)
+  CommandLine(const config::Environment& environment, Console& console, const Interrupt& interrupt, Additions additions)
       : environment_(environment),
         console_(console),
         interrupt_(interrupt),
         credentials_(CredentialsPath(environment)) {
+    server_options_.additions = std::move(additions);
     app_.require_subcommand(1);
     // `bulkhead run x --json` and `bulkhead --json run x` mean the same.
     app_.fallthrough();
@@ -46,8 +47,8 @@ class CommandLine {
     app_.add_option("--server", server_, "The server to speak to")->capture_default_str();
     app_.set_version_flag("--version", std::string("bulkhead ") + kVersion);
     app_.footer(
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server, 4 not signed in or not permitted, 5 not found, 130 "
-        "interrupted.");
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server, 4 not signed in or not permitted, 5 not found, 6 "
+        "agents held threads at the end of serve, 130 interrupted.");
     AddServer();
     AddDemo();
     AddAnalyze();
@@ -250,8 +251,8 @@ class CommandLine {
 }  // namespace
 
 ExitCode RunCommandLine(int argc, const char* const* argv, const config::Environment& environment, Console& console,
-                        const Interrupt& interrupt) {
-  return CommandLine(environment, console, interrupt).Run(argc, argv);
+                        const Interrupt& interrupt, Additions additions) {
+  return CommandLine(environment, console, interrupt, std::move(additions)).Run(argc, argv);
 }
 
 }  // namespace bulkhead::cli

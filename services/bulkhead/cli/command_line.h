@@ -5,13 +5,14 @@
 #include "services/bulkhead/cli/console.h"
 #include "services/bulkhead/cli/exit_code.h"
 #include "services/bulkhead/cli/interrupt.h"
+#include "services/bulkhead/cli/server_commands.h"
 #include "services/common/config/environment.h"
 
 namespace bulkhead::cli {
 
-// Does what the arguments of main say.
+// Does what the arguments of main say. The platform of `serve` has the additions.
 ExitCode RunCommandLine(int argc, const char* const* argv, const config::Environment& environment, Console& console,
-                        const Interrupt& interrupt);
+                        const Interrupt& interrupt, Additions additions);
 
 }  // namespace bulkhead::cli
 

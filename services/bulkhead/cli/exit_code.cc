@@ -13,7 +13,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
       return ExitCode::kUsage;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
-      return ExitCode::kUnreachable;
+      return ReasonOf(status) == "AGENTS_HOLD_THREADS" ? ExitCode::kHeld : ExitCode::kUnreachable;
     case absl::StatusCode::kUnauthenticated:
     case absl::StatusCode::kPermissionDenied:
       return ExitCode::kDenied;

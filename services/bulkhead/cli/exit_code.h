@@ -13,6 +13,7 @@ enum class ExitCode : int {
   kUnreachable = 3,   // No server answers.
   kDenied = 4,        // Not signed in, or not permitted.
   kNotFound = 5,      // No such run, tool or file.
+  kHeld = 6,          // The server was told to stop, and did not end in good order: agents held threads.
   kInterrupted = 130  // By SIGINT or SIGTERM, where that is not the normal way to end.
 };
 

@@ -6,6 +6,8 @@
 #include <stop_token>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/bulkhead/cli/exit_code.h"
 
 namespace bulkhead::cli {
 
@@ -23,6 +25,8 @@ class Interrupt {
   bool requested() const { return token().stop_requested(); }
   // Blocks until the first signal.
   void Wait() const;
+  // Ends the process with `code` unless it has ended by itself when `limit` of real time is over.
+  void EndProcessAfter(absl::Duration limit, ExitCode code) const;
 
  private:
   struct State;

@@ -7,9 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/bulkhead/cli/exit_code.h"
 #include "services/bulkhead/platform.h"
 #include "services/common/config/config.h"
 #include "services/common/config/secret_reference.h"
+#include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
 namespace bulkhead::cli {
@@ -19,6 +21,8 @@ using nlohmann::json;
 
 // Within what a service manager gives before it kills.
 constexpr absl::Duration kShutdownLimit = absl::Seconds(20);
+// A shutdown that takes so much longer will not end: agents hold more threads than can be replaced.
+constexpr absl::Duration kLastResort = absl::Seconds(10);
 
 absl::StatusOr<config::Config> Load(const config::Environment& environment, const ServerOptions& options) {
   config::Sources sources{.file = options.config_file, .environment = environment, .overrides = options.overrides};
@@ -44,6 +48,8 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   platform_options.data_dir = config.values().data_dir();
   platform_options.environment = environment;
   platform_options.admin_login = options.admin_login;
+  platform_options.extra_agents = options.additions.agents;
+  platform_options.extra_tools = options.additions.tools;
   if (config.values().has_sealing_key()) {
     ASSIGN_OR_RETURN(platform_options.sealing_key,
                      config::ResolveSealingKey(config.values().sealing_key(), environment));
@@ -60,7 +66,11 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
                                   options.admin_login, " --server ", platform->url()));
   interrupt.Wait();
   console.Note("Shutting down...");
+  interrupt.EndProcessAfter(kShutdownLimit + kLastResort, ExitCode::kHeld);
   const absl::Status ended = platform->Shutdown(kShutdownLimit);
+  if (ReasonOf(ended) == "AGENTS_HOLD_THREADS") {
+    return ended;
+  }
   if (!ended.ok()) {
     // Durable as it is, what was cut off goes on at the next start: no failure.
     console.Note(absl::StrCat("some work was cut off: ", ended.message()));

@@ -2,15 +2,24 @@
 #ifndef SERVICES_BULKHEAD_CLI_SERVER_COMMANDS_H_
 #define SERVICES_BULKHEAD_CLI_SERVER_COMMANDS_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "services/agent/agent.h"
 #include "services/bulkhead/cli/console.h"
 #include "services/bulkhead/cli/interrupt.h"
 #include "services/common/config/environment.h"
+#include "services/tool/tool.h"
 
 namespace bulkhead::cli {
+
+// What a program has beside the built-in agents and tools.
+struct Additions {
+  std::vector<agent::AgentFactory> agents;
+  std::vector<std::shared_ptr<tool::Tool>> tools;
+};
 
 struct ServerOptions {
   std::string config_file;             // "" for none.
@@ -18,9 +27,11 @@ struct ServerOptions {
   std::string data_dir;                // "" takes the configured one.
   std::string listen;                  // "" takes the configured one.
   std::string admin_login;             // "" for nobody.
+  Additions additions;
 };
 
-// Runs until it is interrupted, which is a success.
+// Runs until it is interrupted, which is a success. DEADLINE_EXCEEDED `AGENTS_HOLD_THREADS` when agents did not give
+// their threads back: the process should end at once then.
 absl::Status Serve(Console& console, const Interrupt& interrupt, const config::Environment& environment,
                    const ServerOptions& options);
 

@@ -27,6 +27,7 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "max_threads_per_user": 1000,
     "max_running": 64,
     "max_steps_per_run": 10000,
+    "max_journal_bytes_per_run": 268435456,
     "run_timeout": "1h",
     "cancel_grace": "10s",
     "unresponsive_after": "30s",

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/no_destructor.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_check.h"
 #include "absl/log/absl_log.h"
@@ -68,6 +69,17 @@ class ActiveToken {
  private:
   std::shared_ptr<ActiveCount> count_;
 };
+
+// State that nobody owns and somebody may still use. Static so that it is not a leak in the eyes of those who look for leaks.
+void KeepForEver(std::shared_ptr<void> state) {
+  struct Kept {
+    absl::Mutex mutex;
+    std::vector<std::shared_ptr<void>> all ABSL_GUARDED_BY(mutex);
+  };
+  static absl::NoDestructor<Kept> kept;
+  absl::MutexLock lock(kept->mutex);
+  kept->all.push_back(std::move(state));
+}
 
 [[noreturn]] void Die(std::exception_ptr exception) {
   try {
@@ -171,8 +183,8 @@ Executor::~Executor() {
     ABSL_LOG(ERROR) << "Executor '" << state_->options.name << "' ended with " << left << " coroutines suspended";
   }
   if (left > 0 || held > 0) {
-    // Whoever holds their callbacks may still call them, which needs the context: it is kept for ever.
-    static_cast<void>(new std::shared_ptr<State>(state_));
+    // Whoever holds their callbacks may still call them, which needs the context.
+    KeepForEver(state_);
   }
 }
 
