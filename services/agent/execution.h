@@ -149,9 +149,6 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<void> AwaitStopIfRevoked(const absl::Status& refused, std::stop_token stop);
   Awaitable<absl::StatusOr<RepeatPolicy>> PolicyOf(const std::string& tool, std::stop_token stop);
   void CountCall(int change);
-  // What is journalled when a tool has accepted a call.
-  Append Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
-                  RepeatPolicy policy);
   // When the user may call the next tool, after a refusal for his quota; nullopt when it is another one, or too late for the run.
   std::optional<absl::Time> AfterQuota(const absl::Status& refused) const;
   // Before the next attempt. False when the call shall end instead.
@@ -166,6 +163,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // Makes it, with its events, and journals how it ended.
   Awaitable<void> AskModel(const Place& place, Entry* entry, ModelRequest request);
   Awaitable<ModelOutcome> AskWithRetries(const Place& place, int step, const ModelRequest& request);
+  // What is journalled when a tool has accepted a call.
+  Append Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
+                  RepeatPolicy policy);
   Awaitable<absl::StatusOr<nlohmann::json>> Approve(Place place, ApprovalRequest request);
   Awaitable<absl::StatusOr<Answer>> RunAgent(Place place, std::string agent, nlohmann::json input);
   // Starts the child of the command, unless it is known.

@@ -240,6 +240,16 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& 
   }
 }
 
+std::optional<absl::Time> Execution::AfterQuota(const absl::Status& refused) const {
+  const std::optional<ErrorInfo> info = ErrorInfoOf(refused);
+  if (!info.has_value() || info->reason != "TOOL_QUOTA_EXCEEDED") {
+    return std::nullopt;
+  }
+  const absl::Time again =
+      dependencies_.clock->Now() + std::max(info->retry_after.value_or(kQuotaPause), kInvokeBackoff);
+  return again < run_.deadline ? std::optional(again) : std::nullopt;
+}
+
 Append Execution::Accepted(const Place& place, const Entry& entry, const std::string& tool, const nlohmann::json& input,
                            RepeatPolicy policy) {
   const absl::Time now = dependencies_.clock->Now();
@@ -249,16 +259,6 @@ Append Execution::Accepted(const Place& place, const Entry& entry, const std::st
                {{"tool", tool}, {"since", absl::ToUnixMicros(now)}, {"policy", static_cast<int>(policy)}}));
   append.events.push_back(events_.ToolExecuting(now, entry.step, tool, input));
   return append;
-}
-
-std::optional<absl::Time> Execution::AfterQuota(const absl::Status& refused) const {
-  const std::optional<ErrorInfo> info = ErrorInfoOf(refused);
-  if (!info.has_value() || info->reason != "TOOL_QUOTA_EXCEEDED") {
-    return std::nullopt;
-  }
-  const absl::Time again =
-      dependencies_.clock->Now() + std::max(info->retry_after.value_or(kQuotaPause), kInvokeBackoff);
-  return again < run_.deadline ? std::optional(again) : std::nullopt;
 }
 
 Awaitable<bool> Execution::Pause(int attempt, std::stop_token stop) {
