@@ -22,7 +22,7 @@ enum class BusyPolicy {
 };
 
 struct ThreadRecord {
-  int64_t key = 0;  // In the store; threads are listed by it, newest first.
+  int64_t key = 0;  // In the store.
   std::string id;   // "thread-..."
   std::string owner;
   std::string title;

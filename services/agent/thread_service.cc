@@ -1,11 +1,14 @@
 #include "services/agent/thread_service.h"
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "services/agent/thread_proto.h"
 #include "services/common/identity/user_context.h"
@@ -103,16 +106,25 @@ class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
     const std::string list = absl::StrCat("threads ", user);
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     ASSIGN_OR_RETURN(std::string position, DecodePageToken(list, request.page_token()));
-    int64_t before = 0;
-    if (!position.empty() && !absl::SimpleAtoi(position, &before)) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
-                       {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+    // Time and id of the last one: the user's own, where a key would tell how many threads all users have.
+    absl::Time time = absl::InfiniteFuture();
+    std::string id;
+    if (!position.empty()) {
+      const std::pair<std::string, std::string> parts = absl::StrSplit(position, absl::MaxSplits(' ', 1));
+      int64_t micros = 0;
+      if (!absl::SimpleAtoi(parts.first, &micros)) {
+        return MakeError(absl::StatusCode::kInvalidArgument, "page_token is not from the last response to this request",
+                         {.domain = "bulkhead.agent", .reason = "PAGE_TOKEN_INVALID"});
+      }
+      time = absl::FromUnixMicros(micros);
+      id = parts.second;
     }
-    ASSIGN_OR_RETURN(std::vector<ThreadRecord> threads, options_.store->For(user).List(before, page_size));
+    ASSIGN_OR_RETURN(std::vector<ThreadRecord> threads, options_.store->For(user).List(time, id, page_size));
     v1::ListThreadsResponse response;
     if (static_cast<int>(threads.size()) > page_size) {
       threads.resize(page_size);
-      response.set_next_page_token(EncodePageToken(list, absl::StrCat(threads.back().key)));
+      response.set_next_page_token(
+          EncodePageToken(list, absl::StrCat(absl::ToUnixMicros(threads.back().create_time), " ", threads.back().id)));
     }
     for (const ThreadRecord& thread : threads) {
       *response.add_threads() = ToProto(thread);

@@ -52,11 +52,14 @@ absl::StatusOr<ThreadRecord> ThreadStore::Scoped::Get(std::string_view id) const
   return thread;
 }
 
-absl::StatusOr<std::vector<ThreadRecord>> ThreadStore::Scoped::List(int64_t before, int limit) const {
+absl::StatusOr<std::vector<ThreadRecord>> ThreadStore::Scoped::List(absl::Time time, std::string_view id,
+                                                                    int limit) const {
   std::vector<ThreadRecord> threads;
   RETURN_IF_ERROR(database_->Read([&](Connection& connection) -> absl::Status {
-    ASSIGN_OR_RETURN(threads, Select(connection, "owner = ?1 AND (?2 = 0 OR key < ?2) ORDER BY key DESC LIMIT ?3",
-                                     {owner_, before, int64_t{limit} + 1}));
+    ASSIGN_OR_RETURN(threads, Select(connection,
+                                     "owner = ?1 AND (create_time < ?2 OR (create_time = ?2 AND id < ?3)) "
+                                     "ORDER BY create_time DESC, id DESC LIMIT ?4",
+                                     {owner_, absl::ToUnixMicros(time), std::string(id), int64_t{limit} + 1}));
     return absl::OkStatus();
   }));
   return threads;

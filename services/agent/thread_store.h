@@ -2,7 +2,6 @@
 #ifndef SERVICES_AGENT_THREAD_STORE_H_
 #define SERVICES_AGENT_THREAD_STORE_H_
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "services/agent/thread_record.h"
 #include "services/common/runtime/awaitable.h"
 
@@ -37,8 +37,9 @@ class ThreadStore {
    public:
     // NOT_FOUND `THREAD_NOT_FOUND`, also for another user's.
     absl::StatusOr<ThreadRecord> Get(std::string_view id) const;
-    // Newest first, those with a key below `before` (0: all), one more than `limit` at most.
-    absl::StatusOr<std::vector<ThreadRecord>> List(int64_t before, int limit) const;
+    // Newest first, those of one time by id; those after the place of a thread with this time and id (the infinite
+    // future: all), one more than `limit` at most.
+    absl::StatusOr<std::vector<ThreadRecord>> List(absl::Time time, std::string_view id, int limit) const;
     // A thread with the same request id ("": none) is returned in its place. RESOURCE_EXHAUSTED `THREAD_QUOTA_EXCEEDED`
     // when the owner has `max_threads`.
     Awaitable<absl::StatusOr<ThreadRecord>> Create(ThreadRecord thread, std::string request_id, int max_threads) const;
