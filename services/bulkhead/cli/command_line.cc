@@ -1,5 +1,6 @@
 #include "services/bulkhead/cli/command_line.h"
 
+#include <functional>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "services/bulkhead/cli/provider_login.h"
 #include "services/bulkhead/cli/remote_commands.h"
 #include "services/bulkhead/cli/server_commands.h"
+#include "services/bulkhead/cli/thread_names.h"
+#include "services/bulkhead/cli/threads_commands.h"
 #include "services/common/status/error.h"
 
 namespace bulkhead::cli {
@@ -54,6 +57,8 @@ class CommandLine {
     AddAnalyze();
     AddAccount();
     AddRuns();
+    AddRunControl();
+    AddThreads();
     AddTools();
     AddFiles();
     administration_.AddTo(app_);
@@ -153,16 +158,21 @@ class CommandLine {
     CLI::Option* input = run->add_option("--input", run_.input, "A JSON object");
     run->add_option("--file", run_.input_file, "A file that holds one; - for standard input")->excludes(input);
     run->add_option("--request-id", run_.request_id, "Of two runs with the same id only the first is started");
+    run->add_option("--thread", run_.thread, "The thread that it belongs to, by name or id");
+    run->add_option("--busy", run_.busy, "What to do when another run of the thread has not ended")
+        ->check(CLI::IsMember(BusyPolicies()));
     run->add_option("--timeout", run_.timeout_seconds, "Seconds the run may take")->check(CLI::PositiveNumber);
     run->add_flag("--detach", run_.detach, "Don't wait for its end");
     On(run, &command_, [this] { return StartRun(Remote(), run_); });
 
-    CLI::App* runs = app_.add_subcommand("runs", "List or show runs");
+    CLI::App* runs = app_.add_subcommand("runs", "List, show, hold back, repeat or delete runs");
+    runs_ = runs;
     runs->require_subcommand(0, 1);
-    On(runs, &command_, [this] { return ListRuns(Remote(), limit_); });
+    On(runs, &command_, [this] { return ListRuns(Remote(), thread_, limit_); });
     CLI::App* list = runs->add_subcommand("list", "Your runs, newest first");
+    list->add_option("--thread", thread_, "Only those of this thread");
     list->add_option("--limit", limit_, "At most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
-    On(list, &command_, [this] { return ListRuns(Remote(), limit_); });
+    On(list, &command_, [this] { return ListRuns(Remote(), thread_, limit_); });
     CLI::App* show = runs->add_subcommand("show", "One run");
     show->add_option("run", name_, "Its name or id")->required();
     On(show, &command_, [this] { return ShowRun(Remote(), name_); });
@@ -176,6 +186,56 @@ class CommandLine {
     cancel->add_option("run", name_, "Its name or id")->required();
     cancel->add_option("--comment", comment_, "Why, for the record");
     On(cancel, &command_, [this] { return CancelRun(Remote(), name_, comment_); });
+  }
+
+  // A command on one run.
+  CLI::App* AddRunVerb(const char* verb, const char* what, std::function<absl::Status()> command) {
+    CLI::App* app = runs_->add_subcommand(verb, what);
+    app->add_option("run", name_, "Its name or id")->required();
+    On(app, &command_, std::move(command));
+    return app;
+  }
+
+  void AddRunControl() {
+    AddRunVerb("interrupt", "Hold a run back before its next command",
+               [this] { return InterruptRun(Remote(), name_); });
+    AddRunVerb("resume", "Let a run go on that is held back", [this] { return ResumeRun(Remote(), name_); });
+    CLI::App* retry = AddRunVerb("retry", "Start a run that has ended again from its input, and follow it",
+                                 [this] { return RetryRun(Remote(), name_, run_.request_id, run_.detach); });
+    retry->add_option("--request-id", run_.request_id, "Of two with the same id only the first is started");
+    retry->add_flag("--detach", run_.detach, "Don't wait for its end");
+    AddRunVerb("delete", "Delete a run that has ended, with its journal",
+               [this] { return DeleteRun(Remote(), name_); });
+  }
+
+  void AddThreadOptions(CLI::App* app) {
+    app->add_option("--title", thread_options_.title, "For people");
+    app->add_option("--busy", thread_options_.busy, "For a second run while another has not ended")
+        ->check(CLI::IsMember(BusyPolicies()));
+  }
+
+  void AddThreads() {
+    CLI::App* threads = app_.add_subcommand("threads", "Conversations: runs that know what was said before");
+    threads->require_subcommand(0, 1);
+    On(threads, &command_, [this] { return ListThreads(Remote(), limit_); });
+    CLI::App* list = threads->add_subcommand("list", "Your threads, newest first");
+    list->add_option("--limit", limit_, "At most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
+    On(list, &command_, [this] { return ListThreads(Remote(), limit_); });
+    CLI::App* create = threads->add_subcommand("create", "Begin a thread");
+    AddThreadOptions(create);
+    create->add_option("--request-id", thread_options_.request_id, "Of two with the same id only the first is made");
+    On(create, &command_, [this] { return CreateThread(Remote(), thread_options_); });
+    CLI::App* show = threads->add_subcommand("show", "One thread and its runs");
+    show->add_option("thread", name_, "Its name or id")->required();
+    show->add_option("--limit", limit_, "At most so many runs")->check(CLI::Range(1, 100'000))->capture_default_str();
+    On(show, &command_, [this] { return ShowThread(Remote(), name_, limit_); });
+    CLI::App* update = threads->add_subcommand("update", "Change its title or its policy");
+    update->add_option("thread", name_, "Its name or id")->required();
+    AddThreadOptions(update);
+    On(update, &command_, [this] { return UpdateThread(Remote(), name_, thread_options_); });
+    CLI::App* remove = threads->add_subcommand("delete", "Delete a thread; its runs stay");
+    remove->add_option("thread", name_, "Its name or id")->required();
+    On(remove, &command_, [this] { return DeleteThread(Remote(), name_); });
   }
 
   void AddTools() {
@@ -236,6 +296,9 @@ class CommandLine {
   LoginOptions login_;
   std::string provider_;
   RunOptions run_;
+  CLI::App* runs_ = nullptr;  // The command that those on one run belong to.
+  ThreadOptions thread_options_;
+  std::string thread_;
   int limit_ = 50;
   uint64_t after_ = 0;
   std::string name_;

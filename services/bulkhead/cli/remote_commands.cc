@@ -18,6 +18,7 @@
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/event_printer.h"
 #include "services/bulkhead/cli/runs_timeline.h"
+#include "services/bulkhead/cli/thread_names.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -97,6 +98,12 @@ std::string FullRunName(const Session& session, const std::string& run) {
 void PrintRun(Console& console, const json& run) {
   console.Json(run);
   console.Line(absl::StrCat(run.value("name", ""), "  ", LastSegment(run.value("agent", "")), "  ", ShortState(run)));
+  if (run.contains("waitsFor")) {
+    console.Line(absl::StrCat("  waits for ", LastSegment(run.value("waitsFor", ""))));
+  }
+  if (run.contains("interruptTime")) {
+    console.Line(absl::StrCat("  held back since ", ShortTime(run, "interruptTime")));
+  }
   if (run.contains("answer")) {
     console.Line(absl::StrCat("  ", Printable(run["answer"].value("summary", ""))));
     for (const json& artifact : run["answer"].value("artifacts", json::array())) {
@@ -128,7 +135,32 @@ absl::Status Follow(const RemoteContext& context, Session& session, const std::s
   return OutcomeOf(ended);
 }
 
+// What follows the start of a run.
+absl::Status Started(const RemoteContext& context, Session& session, const json& run, bool detach) {
+  if (detach) {
+    PrintRun(*context.console, run);
+    return absl::OkStatus();
+  }
+  const std::string name = run.value("name", "");
+  context.console->Note(absl::StrCat("Started ", name));
+  return Follow(context, session, name, /*after=*/0);
+}
+
+// A verb that answers with the run as it is then.
+absl::Status Change(const RemoteContext& context, const std::string& run, std::string_view verb, const json& request) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  ASSIGN_OR_RETURN(const json changed,
+                   signed_in.session->Request("POST", absl::StrCat(RunPath(run), ":", verb), request));
+  PrintRun(*context.console, changed);
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+std::string RunLine(const json& run) {
+  return absl::StrFormat("%-34s %-12s %-18s %s", LastSegment(run.value("name", "")),
+                         LastSegment(run.value("agent", "")), ShortState(run), run.value("createTime", ""));
+}
 
 absl::Status OutcomeOf(const json& run) {
   const std::string state = run.value("state", "");
@@ -172,28 +204,28 @@ absl::Status StartRun(const RemoteContext& context, const RunOptions& options) {
   if (!options.request_id.empty()) {
     request["requestId"] = options.request_id;
   }
+  if (!options.busy.empty()) {
+    request["busyPolicy"] = BusyPolicyOf(options.busy);
+  }
   if (options.timeout_seconds > 0) {
     request["timeout"] = absl::StrFormat("%.3fs", options.timeout_seconds);
   }
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(const json run, signed_in.session->Request("POST", "/v1/runs", request));
-  if (options.detach) {
-    PrintRun(*context.console, run);
-    return absl::OkStatus();
+  if (!options.thread.empty()) {
+    request["thread"] = ThreadName(*signed_in.session, options.thread);
   }
-  const std::string name = run.value("name", "");
-  context.console->Note(absl::StrCat("Started ", name));
-  return Follow(context, *signed_in.session, name, /*after=*/0);
+  ASSIGN_OR_RETURN(const json run, signed_in.session->Request("POST", "/v1/runs", request));
+  return Started(context, *signed_in.session, run, options.detach);
 }
 
-absl::Status ListRuns(const RemoteContext& context, int limit) {
+absl::Status ListRuns(const RemoteContext& context, const std::string& thread, int limit) {
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(const json runs, ListAll(*signed_in.session, "/v1/runs", "", "runs", static_cast<size_t>(limit)));
+  const std::string query =
+      thread.empty() ? "" : absl::StrCat("&thread=", EscapeQuery(ThreadName(*signed_in.session, thread)));
+  ASSIGN_OR_RETURN(const json runs, ListAll(*signed_in.session, "/v1/runs", query, "runs", static_cast<size_t>(limit)));
   context.console->Json({{"runs", runs}});
   for (const json& run : runs) {
-    context.console->Line(absl::StrFormat("%-34s %-12s %-18s %s", LastSegment(run.value("name", "")),
-                                          LastSegment(run.value("agent", "")), ShortState(run),
-                                          run.value("createTime", "")));
+    context.console->Line(RunLine(run));
   }
   return absl::OkStatus();
 }
@@ -218,10 +250,34 @@ absl::Status WatchRun(const RemoteContext& context, const std::string& run, uint
 }
 
 absl::Status CancelRun(const RemoteContext& context, const std::string& run, const std::string& comment) {
+  return Change(context, run, "cancel", {{"comment", comment}});
+}
+
+absl::Status InterruptRun(const RemoteContext& context, const std::string& run) {
+  return Change(context, run, "interrupt", json::object());
+}
+
+absl::Status ResumeRun(const RemoteContext& context, const std::string& run) {
+  return Change(context, run, "resume", json::object());
+}
+
+absl::Status RetryRun(const RemoteContext& context, const std::string& run, const std::string& request_id,
+                      bool detach) {
   ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
-  ASSIGN_OR_RETURN(const json cancelled, signed_in.session->Request("POST", absl::StrCat(RunPath(run), ":cancel"),
-                                                                    json{{"comment", comment}}));
-  PrintRun(*context.console, cancelled);
+  json request = json::object();
+  if (!request_id.empty()) {
+    request["requestId"] = request_id;
+  }
+  ASSIGN_OR_RETURN(const json retried,
+                   signed_in.session->Request("POST", absl::StrCat(RunPath(run), ":retry"), request));
+  return Started(context, *signed_in.session, retried, detach);
+}
+
+absl::Status DeleteRun(const RemoteContext& context, const std::string& run) {
+  ASSIGN_OR_RETURN(const SignedIn signed_in, Open(context));
+  RETURN_IF_ERROR(signed_in.session->Request("DELETE", RunPath(run), nullptr).status());
+  context.console->Json({{"run", LastSegment(run)}, {"deleted", true}});
+  context.console->Line(absl::StrCat("Deleted ", LastSegment(run), "."));
   return absl::OkStatus();
 }
 

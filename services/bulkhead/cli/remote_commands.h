@@ -24,6 +24,8 @@ struct RunOptions {
   std::string input;       // A JSON object, or "".
   std::string input_file;  // A file that holds one, "-" for standard input, or "".
   std::string request_id;  // "" makes none.
+  std::string thread;      // A name or an id, or "".
+  std::string busy;        // What BusyPolicyOf takes, or "".
   double timeout_seconds = 0;
   bool detach = false;  // Don't wait for the end.
 };
@@ -32,10 +34,17 @@ struct RunOptions {
 // `RUN_NOT_SUCCEEDED`.
 absl::Status Login(const RemoteContext& context, const LoginOptions& options);
 absl::Status StartRun(const RemoteContext& context, const RunOptions& options);
-absl::Status ListRuns(const RemoteContext& context, int limit);
+// `thread`: its runs only, unless it is "".
+absl::Status ListRuns(const RemoteContext& context, const std::string& thread, int limit);
 absl::Status ShowRun(const RemoteContext& context, const std::string& run);
 absl::Status WatchRun(const RemoteContext& context, const std::string& run, uint64_t after);
 absl::Status CancelRun(const RemoteContext& context, const std::string& run, const std::string& comment);
+// Holds it back, or lets it go on.
+absl::Status InterruptRun(const RemoteContext& context, const std::string& run);
+absl::Status ResumeRun(const RemoteContext& context, const std::string& run);
+// Starts it again from its input, and follows the new one unless `detach`.
+absl::Status RetryRun(const RemoteContext& context, const std::string& run, const std::string& request_id, bool detach);
+absl::Status DeleteRun(const RemoteContext& context, const std::string& run);
 absl::Status ListTools(const RemoteContext& context, const std::string& query);
 absl::Status ShowTool(const RemoteContext& context, const std::string& tool);
 absl::Status InvokeTool(const RemoteContext& context, const std::string& tool, const std::string& input,
@@ -43,6 +52,9 @@ absl::Status InvokeTool(const RemoteContext& context, const std::string& tool, c
 absl::Status ListFiles(const RemoteContext& context, const std::string& prefix);
 absl::Status PutFile(const RemoteContext& context, const std::string& local_file, const std::string& path);
 absl::Status GetFile(const RemoteContext& context, const std::string& path, const std::string& local_file);
+
+// One line of a list of runs.
+std::string RunLine(const nlohmann::json& run);
 
 // OK when `run` (JSON of agent.v1.Run) has succeeded, else RUN_NOT_SUCCEEDED with the run's own reason and message.
 absl::Status OutcomeOf(const nlohmann::json& run);
