@@ -9,12 +9,21 @@
 #include "services/agent/run_failure.h"
 
 namespace bulkhead::agent {
+namespace {
+
+// It has been opened; a run that waits for long needs no second copy.
+RunRecord WithoutToken(RunRecord run) {
+  std::string().swap(run.sealed_token);  // An assignment would keep its memory.
+  return run;
+}
+
+}  // namespace
 
 Execution::Execution(Options options, ExecutionDependencies dependencies, TakenUp taken,
                      std::shared_ptr<const RawToken> token, std::function<void(Release)> on_released)
     : options_(std::move(options)),
       dependencies_(dependencies),
-      run_(std::move(taken.run)),
+      run_(WithoutToken(std::move(taken.run))),
       name_(run_.name()),
       events_(run_),
       token_(std::move(token)),

@@ -36,6 +36,16 @@
 
 namespace bulkhead::agent {
 
+// Gives runs that only wait the way to leave their places to others. Thread-safe.
+class Places {
+ public:
+  virtual ~Places() = default;
+  // Every branch of the run waits, for people or for time. It is held back until it gets a place again.
+  virtual void Leave(const std::string& run) = 0;
+  // One of them goes on.
+  virtual void Return(const std::string& run) = 0;
+};
+
 // What an execution works with. All pointers outlive it.
 struct ExecutionDependencies {
   Clock* clock = nullptr;
@@ -46,6 +56,7 @@ struct ExecutionDependencies {
   ChildRuns* children = nullptr;
   ModelClient* models = nullptr;
   const ModelBudget* model_budget = nullptr;
+  Places* places = nullptr;  // Null when runs keep theirs.
 };
 
 // Owned by its coroutines. Main and the operations of contexts run on one strand; the rest is
@@ -176,6 +187,10 @@ class Execution : public std::enable_shared_from_this<Execution> {
   std::string ChildEnded(const Entry& entry, absl::Time began, const absl::Status& status) const;
   Awaitable<absl::Status> Sleep(Place place, absl::Duration duration);
   Awaitable<std::vector<PastRun>> History(Place place);
+  // As SleepUntil, but this branch counts as waiting when it takes long. Before the agent goes on comes AwaitGo.
+  Awaitable<absl::Status> WaitUntil(absl::Time when, std::stop_token stop);
+  // The number of branches that do not only wait has changed.
+  void Busy(int change);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
   // any, goes with it.
   Awaitable<nlohmann::json> Value(Place place, std::string command, std::function<nlohmann::json()> make,
@@ -205,6 +220,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
   std::map<std::string, Entry> entries_;  // By path.
   std::map<std::string, RepeatPolicy> policies_;
   std::map<std::string, bool> patches_;  // What Patched answered, by name.
+  int busy_ = 1;
   int steps_ = 0;
   uint64_t bytes_ = 0;
   int refused_ = 0;

@@ -79,6 +79,7 @@ class Execution::Context final : public RunContext {
     std::vector<Branch> branches;
     std::vector<std::unique_ptr<Context>> contexts;
     boost::asio::any_io_executor executor;
+    Execution* execution = nullptr;
     size_t max_parallel = 1;
     size_t next = 0;  // Those from here on have not begun.
     size_t running = 0;
@@ -109,6 +110,7 @@ class Execution::Context final : public RunContext {
     while (group->running < group->max_parallel && group->next < group->branches.size()) {
       const size_t index = group->next++;
       ++group->running;
+      group->execution->Busy(+1);
       boost::asio::co_spawn(group->executor, group->branches[index](*group->contexts[index]),
                             [group](std::exception_ptr thrown) {
                               --group->running;
@@ -116,9 +118,11 @@ class Execution::Context final : public RunContext {
                                 group->thrown = thrown;
                               }
                               StartMore(group);
+                              group->execution->Busy(-1);
                             });
     }
     if (group->running == 0 && group->next >= group->branches.size() && group->done) {
+      group->execution->Busy(+1);  // Who waits for the group goes on.
       std::exchange(group->done, nullptr)({.thrown = group->thrown});
     }
   }
@@ -126,6 +130,7 @@ class Execution::Context final : public RunContext {
   // Runs the branches of `group`, whose contexts are made, until all have ended.
   Awaitable<void> RunBranches(std::shared_ptr<Group> group, int max_parallel) {
     group->executor = co_await boost::asio::this_coro::executor;
+    group->execution = execution_;
     group->max_parallel = static_cast<size_t>(std::max(1, max_parallel));
     in_group_ = true;
     GroupEnd end =
@@ -134,6 +139,7 @@ class Execution::Context final : public RunContext {
           std::shared_ptr<Group> group = std::move(moved);
           group->done = std::move(done);
           StartMore(group);
+          group->execution->Busy(-1);
         });
     in_group_ = false;
     if (end.thrown != nullptr) {

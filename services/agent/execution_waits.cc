@@ -12,6 +12,9 @@
 namespace bulkhead::agent {
 namespace {
 
+// Who waits for less keeps his place: getting it back would take longer.
+constexpr absl::Duration kParksFor = absl::Seconds(1);
+
 absl::StatusOr<std::optional<ApprovalRecord>> ToOptional(absl::StatusOr<ApprovalRecord> approval) {
   if (!approval.ok()) {
     return approval.status();
@@ -48,6 +51,27 @@ Awaitable<void> Execution::AwaitGo(std::stop_token stop) {
   co_await StayIfNotGone();
 }
 
+void Execution::Busy(int change) {
+  const bool was = busy_ > 0;
+  busy_ += change;
+  const bool is = busy_ > 0;
+  if (was != is && dependencies_.places != nullptr) {
+    is ? dependencies_.places->Return(run_.id) : dependencies_.places->Leave(run_.id);
+  }
+}
+
+Awaitable<absl::Status> Execution::WaitUntil(absl::Time when, std::stop_token stop) {
+  const bool parks = when - dependencies_.clock->Now() >= kParksFor;
+  if (parks) {
+    Busy(-1);
+  }
+  absl::Status waited = co_await SleepUntil(dependencies_.clock, when, std::move(stop));
+  if (parks) {
+    Busy(+1);
+  }
+  co_return waited;
+}
+
 Awaitable<absl::Status> Execution::Sleep(Place place, absl::Duration duration) {
   Entry* entry = co_await Enter(place, absl::StrCat("sleep ", absl::FormatDuration(duration)));
   if (entry->result.has_value()) {
@@ -58,14 +82,14 @@ Awaitable<absl::Status> Execution::Sleep(Place place, absl::Duration duration) {
     co_await JournalIntent(place.path, entry, {{"until", absl::ToUnixMicros(dependencies_.clock->Now() + duration)}});
   }
   ledger_.Enter(TimeLedger::kSleep);
-  absl::Status slept = co_await SleepUntil(dependencies_.clock,
-                                           absl::FromUnixMicros(entry->intent->value("until", int64_t{0})), place.stop);
+  absl::Status slept = co_await WaitUntil(absl::FromUnixMicros(entry->intent->value("until", int64_t{0})), place.stop);
   ledger_.Leave(TimeLedger::kSleep);
   co_await StayIfNotGone();
   if (!slept.ok()) {
     co_return co_await RefuseStopped(place.stop);
   }
   co_await JournalResult(place.path, entry, {{"ok", nullptr}}, {});
+  co_await AwaitGo(place.stop);
   co_return absl::OkStatus();
 }
 
@@ -120,7 +144,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
       break;
     }
     std::stop_callback on_stop(place.stop, [&decided] { decided.request_stop(); });
-    absl::Status expired = co_await SleepUntil(dependencies_.clock, expires, decided.get_token());
+    absl::Status expired = co_await WaitUntil(expires, decided.get_token());
     if (expired.ok() && !gone()) {
       found = ToOptional(co_await dependencies_.store->Expire(ownership(), place.path, dependencies_.clock->Now()));
       break;
@@ -133,7 +157,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
     }
   }
   ledger_.Leave(TimeLedger::kApproval);
-  co_await StayIfNotGone();
+  co_await AwaitGo(place.stop);
   if (!found.ok() || !found->has_value()) {
     co_await GiveUp(found.status());
   }

@@ -43,17 +43,34 @@ absl::Status TimedOut(const RunRecord& run) {
                     .metadata = {{"run", run.id}, {"deadline", absl::FormatTime(run.deadline, absl::UTCTimeZone())}}});
 }
 
+// What is kept of each run that has not ended, of which there may be very many; taking it up reads the rest.
+RunRecord Brief(const RunRecord& run) {
+  RunRecord brief;
+  brief.key = run.key;
+  brief.id = run.id;
+  brief.owner = run.owner;
+  brief.parent = run.parent;
+  brief.thread = run.thread;
+  brief.waits_for = run.waits_for;
+  brief.roles = run.roles;
+  brief.state = run.state;
+  brief.deadline = run.deadline;
+  brief.interrupt_time = run.interrupt_time;
+  return brief;
+}
+
 }  // namespace
 
 // Shared with timers and coroutines, which may come late.
-struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
+struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State> {
   // Of the places of the running ones. Child runs need none, and are as if they had one.
   enum class Turn { kNone, kQueued, kHas };
 
   // A run that has not ended.
   struct Active {
-    RunRecord run;
+    RunRecord run;  // Without what it takes to execute it: see Brief.
     Turn turn = Turn::kNone;
+    bool parked = false;     // All of its branches wait.
     bool taking_up = false;  // An execution is being made.
     uint64_t looks = 0;      // Times that somebody began to look up whether it may go on.
     uint64_t holds = 0;      // Times that its execution was told whether it is held back.
@@ -87,6 +104,13 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   };
 
   State(Options o, Dependencies d) : options(o), dependencies(d), queue(o.limits) {}
+
+  // It outlives them: each belongs to a coroutine that owns this.
+  ExecutionDependencies ForExecution() {
+    ExecutionDependencies execution = dependencies.execution;
+    execution.places = this;
+    return execution;
+  }
 
   Clock* clock() const { return dependencies.execution.clock; }
   const RunStore* store() const { return dependencies.execution.store; }
@@ -123,7 +147,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       if (closed || active.contains(id)) {
         return;
       }
-      active[id].run = run;
+      active[id].run = Brief(run);
     }
     const Clock::TimerId timer = CallAt(run.deadline, [id](State& state) { state.OnDeadline(id); });
     {
@@ -147,7 +171,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     {
       absl::MutexLock lock(mutex);
       auto found = active.find(id);
-      if (closed || found == active.end() || found->second.turn != Turn::kNone) {
+      if (closed || found == active.end() || found->second.turn != Turn::kNone || found->second.parked) {
         return;
       }
       Active& run = found->second;
@@ -183,7 +207,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
 
   // Its turn has come: it begins, or goes on where it was held back.
   void GoOn(const std::string& id) {
-    RunRecord run;
+    std::unique_ptr<const RunRecord> run;
     std::shared_ptr<Execution> execution;
     uint64_t hold = 0;
     {
@@ -197,7 +221,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         hold = ++found->second.holds;
       } else {
         found->second.taking_up = true;
-        run = found->second.run;
+        run = std::make_unique<const RunRecord>(found->second.run);
       }
     }
     if (execution != nullptr) {
@@ -219,6 +243,42 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       queue.Finished(run.run.owner);
     }
     return left == Turn::kHas;
+  }
+
+  void Leave(const std::string& id) override {
+    std::shared_ptr<Execution> execution;
+    uint64_t hold = 0;
+    bool freed = false;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (closed || found == active.end() || found->second.execution == nullptr) {
+        return;
+      }
+      SetParked(found->second, true);
+      freed = LeaveTurn(found->second);
+      execution = found->second.execution;
+      hold = ++found->second.holds;
+    }
+    execution->SetHeld(true, hold);
+    if (freed) {
+      Pump();
+    }
+  }
+
+  void Return(const std::string& id) override {
+    {
+      absl::MutexLock lock(mutex);
+      if (auto found = active.find(id); found != active.end()) {
+        SetParked(found->second, false);
+      }
+    }
+    LookUp(id);
+  }
+
+  void SetParked(Active& run, bool is) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    parked += static_cast<int>(is) - static_cast<int>(run.parked);
+    run.parked = is;
   }
 
   // Sees in the store whether the run is held back, or waits for another one of its thread, and acts on it. What is
@@ -302,6 +362,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         return;
       }
       freed = LeaveTurn(found->second);
+      SetParked(found->second, false);
       gone = std::move(found->second);  // Destroyed below, without the lock.
       active.erase(found);
       if (auto above = active.find(run.parent); above != active.end()) {
@@ -356,6 +417,19 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
   }
 
+  void Released(const std::string& id, Execution::Release release) {
+    RunRecord run;
+    {
+      absl::MutexLock lock(mutex);
+      auto found = active.find(id);
+      if (found == active.end()) {
+        return;
+      }
+      run = found->second.run;
+    }
+    release == Execution::Release::kTakeUpAgain ? Rest(run) : Forget(run);
+  }
+
   // The storage failed: the run is taken up again in a while, as after a crash. Its deadline and
   // cancellation hold meanwhile.
   void Rest(const RunRecord& run) {
@@ -369,6 +443,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       gone = std::move(found->second.execution);
       found->second.cut_off = absl::InfiniteFuture();
       found->second.taking_up = false;
+      SetParked(found->second, false);
       LeaveTurn(found->second);
     }
     const Clock::TimerId timer = CallAt(clock()->Now() + kRest, [id = run.id](State& state) { state.LookUp(id); });
@@ -381,7 +456,28 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     Pump();
   }
 
-  static Awaitable<void> Execute(std::shared_ptr<State> state, RunRecord run) {
+  // An agent that executes, on a strand of its own: it needs no locks, and its parallel branches are not parallel threads.
+  struct Executing {
+    std::shared_ptr<Execution> execution;
+    std::unique_ptr<Agent> agent;
+    boost::asio::strand<boost::asio::any_io_executor> strand;
+    Watchdog::Watched watched;
+  };
+
+  // Two coroutines, so that what taking a run up needs is gone while it executes, or waits for days.
+  static Awaitable<void> Execute(std::shared_ptr<State> state, std::unique_ptr<const RunRecord> run) {
+    std::unique_ptr<Executing> executing = co_await TakeUp(state, std::move(run));
+    if (executing != nullptr) {
+      co_await boost::asio::co_spawn(executing->strand,
+                                     Execution::Main(std::move(executing->execution), std::move(executing->agent)),
+                                     boost::asio::use_awaitable);
+    }
+  }
+
+  // Null when there is nothing to execute.
+  static Awaitable<std::unique_ptr<Executing>> TakeUp(std::shared_ptr<State> state,
+                                                      std::unique_ptr<const RunRecord> brief) {
+    const RunRecord& run = *brief;
     absl::StatusOr<TakenUp> taken = co_await state->store()->TakeUp(run.key, state->clock()->Now());
     if (!taken.ok()) {
       const std::string reason = ReasonOf(taken.status());
@@ -391,7 +487,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         ABSL_LOG(ERROR) << "run " << run.id << " cannot be taken up now: " << taken.status();
         state->Rest(run);
       }
-      co_return;
+      co_return nullptr;
     }
     const Ownership ownership{.key = taken->run.key, .epoch = taken->run.epoch};
     std::string agent_version;
@@ -402,7 +498,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
       co_await state->EndUnstarted(
           ownership, run,
           prepared.code() == absl::StatusCode::kDeadlineExceeded ? RunState::kTimedOut : RunState::kFailed, prepared);
-      co_return;
+      co_return nullptr;
     }
 
     const bool held = taken->run.interrupt_time.has_value();
@@ -410,10 +506,10 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
         Execution::Options{.max_steps = state->options.max_steps_per_run,
                            .max_bytes = state->options.max_journal_bytes_per_run,
                            .agent_version = std::move(agent_version)},
-        state->dependencies.execution, *std::move(taken), std::move(token),
-        [weak = std::weak_ptr<State>(state), run](Execution::Release release) {
+        state->ForExecution(), *std::move(taken), std::move(token),
+        [weak = std::weak_ptr<State>(state), id = run.id](Execution::Release release) {
           if (std::shared_ptr<State> state = weak.lock()) {
-            release == Execution::Release::kTakeUpAgain ? state->Rest(run) : state->Forget(run);
+            state->Released(id, release);
           }
         });
     Execution::StopReason stop = Execution::StopReason::kNone;
@@ -433,7 +529,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     }
     if (closed) {
       execution->Abandon();
-      co_return;
+      co_return nullptr;
     }
     // It may have been held back, or let go on, since it was read.
     if (left) {
@@ -444,17 +540,15 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
     if (stop != Execution::StopReason::kNone) {
       state->Stop(run.id, stop, state->options.cancel_grace);
     }
-    // One strand a run: its agent needs no locks, and its parallel branches are not parallel
-    // threads.
     auto strand = boost::asio::make_strand(state->dependencies.executor->get());
-    const Watchdog::Watched watched = state->watchdog->Watch(
+    Watchdog::Watched watched = state->watchdog->Watch(
         strand, run.name(), [weak = std::weak_ptr<State>(state), id = run.id](const Watchdog::Report& report) {
           if (std::shared_ptr<State> state = weak.lock()) {
             state->OnUnresponsive(id, report);
           }
         });
-    co_await boost::asio::co_spawn(strand, Execution::Main(std::move(execution), std::move(agent)),
-                                   boost::asio::use_awaitable);
+    co_return std::make_unique<Executing>(std::move(execution), std::move(agent), std::move(strand),
+                                          std::move(watched));
   }
 
   // A definition in the version that the run began with; of a linked-in agent there is one only.
@@ -664,6 +758,7 @@ struct RunEngine::State : std::enable_shared_from_this<RunEngine::State> {
   const Options options;
   Dependencies dependencies;
   absl::Mutex mutex;
+  int parked ABSL_GUARDED_BY(mutex) = 0;
   bool closed ABSL_GUARDED_BY(mutex) = false;
   int working ABSL_GUARDED_BY(mutex) = 0;
   RunQueue queue ABSL_GUARDED_BY(mutex);
@@ -701,18 +796,21 @@ std::vector<std::string> RunEngine::held_runs() const {
 const Instances& RunEngine::instances() const { return state_->instances; }
 
 absl::Status RunEngine::Start() {
-  ASSIGN_OR_RETURN(std::vector<RunRecord> unfinished, state_->store()->UnfinishedAcrossUsers());
-  std::set<std::string> ids;
-  for (const RunRecord& run : unfinished) {
-    ids.insert(run.id);
+  std::vector<RunRecord> children;
+  std::set<std::string> parents;
+  RETURN_IF_ERROR(state_->store()->EachUnfinishedAcrossUsers([&](const RunRecord& run) {
+    parents.insert(run.id);
+    if (!run.parent.empty()) {
+      children.push_back(Brief(run));
+    }
     state_->Submit(run);
-  }
-  for (const RunRecord& run : unfinished) {
-    if (!run.parent.empty() && !ids.contains(run.parent)) {
+  }));
+  for (const RunRecord& child : children) {
+    if (!parents.contains(child.parent)) {
       // The process ended between the end of its parent and its own.
       state_->Spawn([](std::shared_ptr<State> state, RunRecord child) -> Awaitable<void> {
         co_await state->CancelOrphan(child);
-      }(state_, run));
+      }(state_, child));
     }
   }
   return absl::OkStatus();
@@ -757,6 +855,11 @@ void RunEngine::HoldChanged(std::string_view run) { state_->LookUp(std::string(r
 int RunEngine::waiting() const {
   absl::MutexLock lock(state_->mutex);
   return state_->queue.waiting();
+}
+
+int RunEngine::parked() const {
+  absl::MutexLock lock(state_->mutex);
+  return state_->parked;
 }
 
 int RunEngine::executing() const {

@@ -78,6 +78,8 @@ class RunEngine {
 
   // Runs that wait for their turn, and the engine's coroutines.
   int waiting() const;
+  // Of those that execute: runs all of whose branches wait, for people or for time, and so leave their places to others.
+  int parked() const;
   int executing() const;
   // The agents' instances.
   const Instances& instances() const;

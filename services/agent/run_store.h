@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -125,7 +126,8 @@ class RunStore {
   // Cancels a run whose token has been revoked, whosever it is, and closes the questions that it asks. Else as Scoped::Cancel.
   Awaitable<absl::StatusOr<RunRecord>> CancelRevokedAcrossUsers(int64_t key, RevokedBy cause, absl::Time now) const;
 
-  // Runs that have not ended, oldest first.
+  // Runs that have not ended, oldest first: one after another without holding all, or all.
+  absl::Status EachUnfinishedAcrossUsers(absl::FunctionRef<void(const RunRecord&)> run) const;
   absl::StatusOr<std::vector<RunRecord>> UnfinishedAcrossUsers() const;
 
   absl::StatusOr<std::vector<RunRecord>> UnfinishedChildrenAcrossUsers(std::string_view parent) const;

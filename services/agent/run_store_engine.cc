@@ -140,15 +140,31 @@ Awaitable<absl::StatusOr<RunRecord>> RunStore::End(Ownership owner, Ending endin
   co_return run;
 }
 
+absl::Status RunStore::EachUnfinishedAcrossUsers(absl::FunctionRef<void(const RunRecord&)> run) const {
+  constexpr int64_t kPage = 500;  // Bounds the memory, and the time that a connection is held.
+  const std::string sql =
+      absl::StrCat("SELECT ", kRunColumns, " FROM runs WHERE state <= 4 AND key > ? ORDER BY key LIMIT ?");
+  std::vector<RunRecord> page;
+  int64_t last = 0;
+  do {
+    page.clear();
+    RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
+      return connection.Query(sql, {last, kPage}, [&page](const Row& row) {
+        page.push_back(RunOf(row));
+        return absl::OkStatus();
+      });
+    }));
+    for (const RunRecord& found : page) {
+      run(found);
+      last = found.key;
+    }
+  } while (!page.empty());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<RunRecord>> RunStore::UnfinishedAcrossUsers() const {
   std::vector<RunRecord> runs;
-  RETURN_IF_ERROR(database_->Read([&](Connection& connection) {
-    return connection.Query(absl::StrCat("SELECT ", kRunColumns, " FROM runs WHERE state <= 4 ORDER BY key"), {},
-                            [&runs](const Row& row) {
-                              runs.push_back(RunOf(row));
-                              return absl::OkStatus();
-                            });
-  }));
+  RETURN_IF_ERROR(EachUnfinishedAcrossUsers([&runs](const RunRecord& run) { runs.push_back(run); }));
   return runs;
 }
 

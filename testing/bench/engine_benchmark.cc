@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <fstream>
 #include <iostream>
@@ -167,14 +166,11 @@ void BenchLatency() {
   PrintDisk(rig.folder());
 }
 
-// `reached` counts runs that stand where they wait.
 void Waiting(std::string_view what, bool approvals) {
   const int count = Runs(100'000);
-  std::atomic<int> reached = 0;
   EngineRig rig(
       [&](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
         co_await run.Random();
-        ++reached;
         if (approvals) {
           CO_RETURN_IF_ERROR((co_await run.RequestApproval({.question = "Go on?"})).status());
         } else {
@@ -187,7 +183,7 @@ void Waiting(std::string_view what, bool approvals) {
   const double before = Mebibytes();
   const absl::Time began = RealNow();
   rig.CreateRuns(count, std::max(1, count / 100), json::object());
-  /*WAIT*/;
+  rig.AwaitWaiting(count);
   const double seconds = absl::ToDoubleSeconds(RealNow() - began);
   const double after = Mebibytes();
   std::cout << absl::StrFormat("%s: %d runs: %.0f MiB resident, %.0f before; %.2f KiB a run (%.1f s to get there)",
@@ -200,25 +196,23 @@ void BenchApprovals() { Waiting("awaiting approval", /*approvals=*/true); }
 void BenchRecovery() {
   const int count = Runs(10'000);
   constexpr int kSteps = 10;
-  std::atomic<int> reached = 0;
   EngineRig rig(
       [&](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
         for (int step = 0; step < kSteps; ++step) {
           co_await run.Random();
         }
-        ++reached;
         CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Hours(24)));
         co_return Answer{.summary = "done"};
       },
       Threads());
   rig.Open();
   rig.CreateRuns(count, count / 100 + 1, json::object());
-  /*WAIT*/;
+  rig.AwaitWaiting(count);
   rig.Close();
   const absl::Time began = RealNow();
   const absl::Duration processor = ProcessorTime();
   rig.Open();
-  /*WAIT*/;
+  rig.AwaitWaiting(count);
   const absl::Duration standing = RealNow() - began;
   std::cout << absl::StrFormat(
                    "recovery: %d unfinished runs, %d steps each: all stand where they stood after %.2f s "

@@ -19,6 +19,7 @@
 #include "services/common/pipeline/stores.h"
 #include "services/common/status/macros.h"
 #include "services/common/storage/database.h"
+#include "testing/base/wait.h"
 
 namespace bulkhead::bench {
 
@@ -184,6 +185,11 @@ void EngineRig::CreateRuns(int count, int users, const json& input) {
   absl::MutexLock lock(mutex);
   auto none = [&] { return left == 0; };
   mutex.Await(absl::Condition(&none));
+}
+
+void EngineRig::AwaitWaiting(int count) {
+  ABSL_CHECK_OK(testing::WaitFor([&] { return engine_->parked() == count; }, "runs that wait",
+                                 [&] { return absl::StrCat(engine_->parked()); }, absl::Minutes(10)));
 }
 
 void EngineRig::AwaitEvents(std::string_view type, int64_t count) { publisher_->Await(type, count); }

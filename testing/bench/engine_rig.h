@@ -47,7 +47,9 @@ class EngineRig {
   // Until so many events of this type have left the outbox since Open.
   void AwaitEvents(std::string_view type, int64_t count);
 
-  Executor& executor() { return *executor_; }
+  // Until so many runs only wait.
+  void AwaitWaiting(int count);
+
   int64_t commits() const { return commits_; }
   std::string folder() const { return dir_.path(); }
 
