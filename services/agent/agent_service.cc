@@ -239,8 +239,8 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     v1::ListRunsResponse response;
     if (static_cast<int>(runs.size()) > page_size) {
       runs.resize(page_size);
-      response.set_next_page_token(EncodePageToken(
-          list, sealer_->Seal(absl::StrCat(absl::Dec(runs.back().key, absl::kZeroPad16)), list)));
+      response.set_next_page_token(
+          EncodePageToken(list, sealer_->Seal(absl::StrCat(absl::Dec(runs.back().key, absl::kZeroPad16)), list)));
     }
     for (const RunRecord& run : runs) {
       *response.add_runs() = ToProto(run);
@@ -456,8 +456,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
       options.max_steps_per_run < 1 || options.run_timeout <= absl::ZeroDuration() ||
       options.cancel_grace < absl::ZeroDuration() || options.unresponsive_after < absl::ZeroDuration() ||
       options.run_retention < absl::ZeroDuration() || options.max_model_tokens_per_run < 1 ||
-      options.max_model_tokens_per_day < 1 ||
-      options.max_threads_per_user < 1) {
+      options.max_model_tokens_per_day < 1 || options.max_threads_per_user < 1) {
     return MakeError(absl::StatusCode::kInvalidArgument, "a limit of the agent service is not positive",
                      {.domain = "bulkhead.agent", .reason = "AGENT_OPTIONS_INVALID"});
   }
@@ -471,11 +470,12 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 
   ASSIGN_OR_RETURN(
       state->database,
-      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
-                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
-                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing, kRunProgress, kThreadTables, kModelUsageTables},
-                               .durable = options.durable,
-                               .before_commit = std::move(dependencies.before_commit)}));
+      storage::Database::Open(
+          {.path = absl::StrCat(options.data_dir, "/agent.db"),
+           .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations, kRunCancelReason,
+                          kRunDefinitions, kDefinitionSharing, kRunProgress, kThreadTables, kModelUsageTables},
+           .durable = options.durable,
+           .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
@@ -486,7 +486,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
-  state->defined = std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent});
+  state->defined =
+      std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent});
   ASSIGN_OR_RETURN(state->models, CreateEndpointClient(std::move(options.models), dependencies.clock));
   state->model_budget = std::make_unique<ModelBudget>(
       state->database.get(), ModelBudget::Limits{.tokens_per_run = options.max_model_tokens_per_run,
@@ -547,8 +548,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->engine->SetChildRuns(state->core.get());
   state->retention = std::make_unique<RunRetention>(options.run_retention, dependencies.clock, dependencies.executor,
                                                     state->store.get());
-  state->run_service = std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get(),
-                                                        dependencies.sealer);
+  state->run_service =
+      std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get(), dependencies.sealer);
   state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
                                                             state->definitions.get(), dependencies.clock);
   state->thread_service = CreateThreadService(dependencies.rpc, {.store = state->threads.get(),

@@ -48,7 +48,7 @@ class AgentServer {
     std::vector<ModelEndpoint> models;
     int64_t max_model_tokens_per_run = 1'000'000;
     int64_t max_model_tokens_per_day = 10'000'000;  // Of one user, in any 24 hours.
-    bool durable = true;                                    // See storage::Database::Options.
+    bool durable = true;                            // See storage::Database::Options.
   };
 
   // All pointers outlive the server.

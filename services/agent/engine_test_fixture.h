@@ -157,7 +157,8 @@ class EngineTest : public ::testing::Test {
     Close();
     auto database =
         storage::Database::Open({.path = dir_->File("agent.db"),
-                                 .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions, kRunProgress, kThreadTables, kModelUsageTables},
+                                 .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions,
+                                                kRunProgress, kThreadTables, kModelUsageTables},
                                  .durable = false,
                                  .before_commit = std::move(before_commit)});
     ASSERT_OK(database);

@@ -76,10 +76,11 @@ Awaitable<Execution::Entry*> Execution::Enter(const Place& place, std::string co
 
 Awaitable<void> Execution::Spend(uint64_t bytes) {
   if (bytes_ + bytes > options_.max_bytes) {
-    co_await End(RunFailure(absl::StatusCode::kResourceExhausted, "RUN_BYTES_EXCEEDED",
-                            absl::StrCat("the run has kept ", bytes_, " of the ", options_.max_bytes,
-                                         " bytes that its commands and results may take, and asks for ", bytes, " more"),
-                            {{"limit", absl::StrCat(options_.max_bytes)}}));
+    co_await End(
+        RunFailure(absl::StatusCode::kResourceExhausted, "RUN_BYTES_EXCEEDED",
+                   absl::StrCat("the run has kept ", bytes_, " of the ", options_.max_bytes,
+                                " bytes that its commands and results may take, and asks for ", bytes, " more"),
+                   {{"limit", absl::StrCat(options_.max_bytes)}}));
     co_await Never();
   }
   bytes_ += bytes;

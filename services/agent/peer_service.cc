@@ -56,9 +56,8 @@ class GrpcToolClient final : public ToolClient {
 
   Awaitable<absl::StatusOr<ToolDescription>> Describe(RunIdentity identity, std::string name) override {
     CO_ASSIGN_OR_RETURN(tool::Tool found, co_await Get(identity, name));
-    co_return ToolDescription{.name = std::move(name),
-                              .description = found.description(),
-                              .input_schema = ToJson(found.input_schema())};
+    co_return ToolDescription{
+        .name = std::move(name), .description = found.description(), .input_schema = ToJson(found.input_schema())};
   }
 
   Awaitable<absl::StatusOr<ToolResult>> Invoke(RunIdentity identity, ToolCall call) override {

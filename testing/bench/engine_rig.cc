@@ -101,15 +101,15 @@ EngineRig::EngineRig(Script script, int threads)
 EngineRig::~EngineRig() { Close(); }
 
 void EngineRig::Open() {
-  auto database =
-      storage::Database::Open({.path = dir_.File("agent.db"),
-                               .migrations = {agent::kRunTables, pipeline::kPipelineTables, agent::kRunRelations,
-                                              agent::kRunCancelReason, agent::kRunDefinitions, agent::kRunProgress, agent::kThreadTables, agent::kModelUsageTables},
-                               .durable = true,
-                               .before_commit = [this](int64_t) {
-                                 ++commits_;
-                                 return absl::OkStatus();
-                               }});
+  auto database = storage::Database::Open(
+      {.path = dir_.File("agent.db"),
+       .migrations = {agent::kRunTables, pipeline::kPipelineTables, agent::kRunRelations, agent::kRunCancelReason,
+                      agent::kRunDefinitions, agent::kRunProgress, agent::kThreadTables, agent::kModelUsageTables},
+       .durable = true,
+       .before_commit = [this](int64_t) {
+         ++commits_;
+         return absl::OkStatus();
+       }});
   ABSL_CHECK_OK(database);
   database_ = *std::move(database);
   tools_ = std::make_unique<Tools>();
