@@ -8,12 +8,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "bulkhead/agent/v1/agent_service.grpc.pb.h"
 #include "bulkhead/agent/v1/run_service.grpc.pb.h"
+#include "services/agent/agent_catalog.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/agents/analyst.h"
 #include "services/agent/defined_agents.h"
-#include "services/agent/definition.h"
 #include "services/agent/definition_store.h"
 #include "services/agent/model_runner.h"
 #include "services/agent/model_usage.h"
@@ -21,6 +20,8 @@
 #include "services/agent/models/model_client.h"
 #include "services/agent/outbox_relay.h"
 #include "services/agent/peer_service.h"
+#include "services/agent/plans/plan_agent.h"
+#include "services/agent/registry_service.h"
 #include "services/agent/revocation_guard.h"
 #include "services/agent/run_engine.h"
 #include "services/agent/run_proto.h"
@@ -31,6 +32,7 @@
 #include "services/agent/thread_proto.h"
 #include "services/agent/thread_service.h"
 #include "services/agent/thread_store.h"
+#include "services/agent/tool_directory_service.h"
 #include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
@@ -286,143 +288,6 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
   const crypto::Sealer* const sealer_;
 };
 
-class AgentServiceImpl final : public v1::AgentService::CallbackService {
- public:
-  AgentServiceImpl(rpc::ServerDependencies calls, const AgentRegistry* registry, const DefinitionStore* definitions,
-                   const Clock* clock)
-      : calls_(calls), registry_(registry), definitions_(definitions), clock_(clock) {}
-
-  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
-                                     v1::Agent* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/GetAgent", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::GetAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-                             CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
-                             if (absl::StatusOr<const AgentFactory*> built_in = registry_->Find(name); built_in.ok()) {
-                               co_return ToProto((*built_in)->spec);
-                             }
-                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, SeenBy(*call.user).Get(name));
-                             co_return ToProto(definition);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
-                                       v1::ListAgentsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.AgentService/ListAgents", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListAgentsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListAgentsResponse>> { co_return List(*call.user, request); });
-  }
-
-  grpc::ServerUnaryReactor* CreateAgent(grpc::CallbackServerContext* context, const v1::CreateAgentRequest* request,
-                                        v1::Agent* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/CreateAgent", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::CreateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
-                             if (registry_->Find(definition.name).ok()) {
-                               co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS",
-                                                 "is the name of a built-in agent", definition.name);
-                             }
-                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
-                             CO_ASSIGN_OR_RETURN(
-                                 DefinitionRecord created,
-                                 co_await definitions.Create(std::move(definition), request.request_id()));
-                             co_return ToProto(created);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* UpdateAgent(grpc::CallbackServerContext* context, const v1::UpdateAgentRequest* request,
-                                        v1::Agent* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/UpdateAgent", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::UpdateAgentRequest& request) -> Awaitable<absl::StatusOr<v1::Agent>> {
-                             CO_ASSIGN_OR_RETURN(DefinitionRecord definition, Definition(request.agent()));
-                             if (registry_->Find(definition.name).ok()) {
-                               co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
-                                                 "cannot be changed", definition.name);
-                             }
-                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
-                             CO_ASSIGN_OR_RETURN(
-                                 DefinitionRecord updated,
-                                 co_await definitions.Update(std::move(definition), request.agent().etag()));
-                             co_return ToProto(updated);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* DeleteAgent(grpc::CallbackServerContext* context, const v1::DeleteAgentRequest* request,
-                                        Empty* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.AgentService/DeleteAgent", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::DeleteAgentRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
-                             CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(request.name()));
-                             if (registry_->Find(name).ok()) {
-                               co_return Refused(absl::StatusCode::kFailedPrecondition, "AGENT_BUILT_IN",
-                                                 "cannot be deleted", name);
-                             }
-                             const DefinitionStore::Scoped definitions = SeenBy(*call.user);
-                             CO_RETURN_IF_ERROR(co_await definitions.Delete(std::move(name), clock_->Now()));
-                             co_return Empty();
-                           });
-  }
-
- private:
-  DefinitionStore::Scoped SeenBy(const UserContext& user) const { return definitions_->For(user.user(), user.roles()); }
-
-  static absl::Status Refused(absl::StatusCode code, std::string_view reason, std::string_view what,
-                              std::string_view name) {
-    return MakeError(
-        code, absl::StrCat("'", name, "' ", what),
-        {.domain = "bulkhead.agent", .reason = std::string(reason), .metadata = {{"agent", std::string(name)}}});
-  }
-
-  // What a user sends, without what the service sets.
-  absl::StatusOr<DefinitionRecord> Definition(const v1::Agent& agent) const {
-    RETURN_IF_ERROR(ValidateDefinition(agent));
-    ASSIGN_OR_RETURN(std::string name, ParseAgentName(agent.name()));
-    v1::Agent content = agent;
-    for (int field : {v1::Agent::kNameFieldNumber, v1::Agent::kVersionFieldNumber, v1::Agent::kBuiltInFieldNumber,
-                      v1::Agent::kOwnerFieldNumber, v1::Agent::kUpdateTimeFieldNumber, v1::Agent::kEtagFieldNumber}) {
-      content.GetReflection()->ClearField(&content, content.GetDescriptor()->FindFieldByNumber(field));
-    }
-    return DefinitionRecord{
-        .name = std::move(name), .content = content.SerializeAsString(), .update_time = clock_->Now()};
-  }
-
-  // Built-in agents and those that the user sees, by name.
-  absl::StatusOr<v1::ListAgentsResponse> List(const UserContext& user, const v1::ListAgentsRequest& request) {
-    const std::string list = absl::StrCat("agents ", user.user());
-    ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
-    ASSIGN_OR_RETURN(std::string after, DecodePageToken(list, request.page_token()));
-    ASSIGN_OR_RETURN(std::vector<DefinitionRecord> defined, SeenBy(user).List());
-    std::map<std::string, v1::Agent> agents;
-    for (const AgentFactory* built_in : registry_->List(after, SIZE_MAX)) {
-      agents.emplace(built_in->spec.name, ToProto(built_in->spec));
-    }
-    for (const DefinitionRecord& definition : defined) {
-      if (definition.name > after) {
-        agents.emplace(definition.name, ToProto(definition));
-      }
-    }
-    v1::ListAgentsResponse response;
-    std::string last;
-    for (auto& [name, agent] : agents) {
-      if (response.agents_size() == page_size) {
-        response.set_next_page_token(EncodePageToken(list, last));
-        break;
-      }
-      *response.add_agents() = std::move(agent);
-      last = name;
-    }
-    return response;
-  }
-
-  const rpc::ServerDependencies calls_;
-  const AgentRegistry* const registry_;
-  const DefinitionStore* const definitions_;
-  const Clock* const clock_;
-};
-
 }  // namespace
 
 // In the order of construction; destroyed in reverse.
@@ -445,8 +310,10 @@ struct AgentServer::State {
   std::shared_ptr<RevocationGuard> guard;  // Null where nothing can be revoked.
   std::unique_ptr<RunServiceCore> core;
   std::unique_ptr<RunServiceImpl> run_service;
-  std::unique_ptr<AgentServiceImpl> agent_service;
   std::unique_ptr<grpc::Service> thread_service;
+  std::unique_ptr<ToolDirectory> tool_directory;
+  std::unique_ptr<AgentCatalog> catalog;
+  std::unique_ptr<grpc::Service> registry_service;
   Executor* executor = nullptr;
   bool shut_down = false;
 };
@@ -479,6 +346,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);
+  state->tool_directory = CreateToolDirectory(dependencies.tool_channel);
   state->tools = CreateToolClient(std::move(dependencies.tool_channel));
   state->exchange = CreateTokenExchange(std::move(dependencies.auth_channel), dependencies.clock, state->tokens.get());
   state->publisher =
@@ -486,8 +354,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 
   state->store = std::make_unique<RunStore>(state->database, [raw] { raw->relay->Wake(); });
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
-  state->defined =
-      std::make_unique<DefinedAgents>(state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent});
+  state->defined = std::make_unique<DefinedAgents>(
+      state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent, .plan = MakePlanAgent});
   ASSIGN_OR_RETURN(state->models, CreateEndpointClient(std::move(options.models), dependencies.clock));
   state->model_budget = std::make_unique<ModelBudget>(
       state->database.get(), ModelBudget::Limits{.tokens_per_run = options.max_model_tokens_per_run,
@@ -550,12 +418,15 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
                                                     state->store.get());
   state->run_service =
       std::make_unique<RunServiceImpl>(dependencies.rpc, state->core.get(), state->threads.get(), dependencies.sealer);
-  state->agent_service = std::make_unique<AgentServiceImpl>(dependencies.rpc, state->registry.get(),
-                                                            state->definitions.get(), dependencies.clock);
   state->thread_service = CreateThreadService(dependencies.rpc, {.store = state->threads.get(),
                                                                  .clock = dependencies.clock,
                                                                  .ids = dependencies.ids,
                                                                  .max_threads = options.max_threads_per_user});
+  state->catalog = std::make_unique<AgentCatalog>(AgentCatalog::Dependencies{.registry = state->registry.get(),
+                                                                             .definitions = state->definitions.get(),
+                                                                             .tools = state->tool_directory.get(),
+                                                                             .clock = dependencies.clock});
+  state->registry_service = CreateRegistryService(dependencies.rpc, state->catalog.get());
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
 }
 
@@ -570,7 +441,7 @@ AgentServer::~AgentServer() {
 }
 
 std::vector<grpc::Service*> AgentServer::services() {
-  return {state_->run_service.get(), state_->agent_service.get(), state_->thread_service.get()};
+  return {state_->run_service.get(), state_->registry_service.get(), state_->thread_service.get()};
 }
 
 absl::Status AgentServer::Start() {

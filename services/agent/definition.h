@@ -2,11 +2,11 @@
 #ifndef SERVICES_AGENT_DEFINITION_H_
 #define SERVICES_AGENT_DEFINITION_H_
 
-#include <map>
-#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "services/agent/plans/plan_types.h"
+#include "services/agent/plans/problems.h"
 
 namespace bulkhead::agent {
 
@@ -17,10 +17,13 @@ class Agent;
 // 3 to 64 of [a-z0-9._-].
 bool IsAgentName(std::string_view name);
 
-// INVALID_ARGUMENT `AGENT_INVALID` (metadata: every violation, by the field's path): name,
-// description, input schema, and either a model (instructions, model, tools) or a plan whose nodes
-// have ids of their own, tools, known predecessors and no cycle.
-absl::Status ValidateDefinition(const v1::Agent& agent);
+// Every problem of a definition, by the field's path: name, description, input schema, the roles it is shared with, and either a model
+// (instructions, model, tools; a tool may come and go) or a plan (plans/plan.h), which is held against `tools`, those that its maker may
+// call, unless that is null.
+Problems CheckDefinition(const v1::Agent& agent, const ToolCatalog* tools);
+
+// INVALID_ARGUMENT `AGENT_INVALID` with the problems as metadata, the first ones when they are very many; OK when there are none.
+absl::Status AgentInvalid(const Problems& problems);
 
 }  // namespace bulkhead::agent
 

@@ -169,6 +169,14 @@ absl::StatusOr<int64_t> Retire(Connection& connection, const std::string& owner,
   return retired;
 }
 
+// The error that takes back a transaction which has shown that it would succeed.
+absl::Status TakenBack() {
+  return Refused(absl::StatusCode::kCancelled, "VALIDATED_ONLY", "the definition would be accepted", "");
+}
+absl::Status UnlessTakenBack(const absl::Status& written) {
+  return ReasonOf(written) == "VALIDATED_ONLY" ? absl::OkStatus() : written;
+}
+
 }  // namespace
 
 const storage::Migration kDefinitionTables = {.name = "definitions", .statements = kSchema};
@@ -216,7 +224,8 @@ absl::StatusOr<std::vector<DefinitionRecord>> DefinitionStore::Scoped::List() co
 }
 
 Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Create(DefinitionRecord definition,
-                                                                            std::string request_id) const {
+                                                                            std::string request_id,
+                                                                            bool validate_only) const {
   definition.owner = owner_;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
     if (!request_id.empty()) {
@@ -244,14 +253,16 @@ Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Create(Defi
     }
     definition.version = 1;
     RETURN_IF_ERROR(Share(connection, definition));
-    return Insert(connection, definition, request_id);
+    RETURN_IF_ERROR(Insert(connection, definition, request_id));
+    return validate_only ? TakenBack() : absl::OkStatus();
   });
-  CO_RETURN_IF_ERROR(written);
+  CO_RETURN_IF_ERROR(UnlessTakenBack(written));
   co_return definition;
 }
 
 Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Update(DefinitionRecord definition,
-                                                                            std::string etag) const {
+                                                                            std::string etag,
+                                                                            bool validate_only) const {
   definition.owner = owner_;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
     ASSIGN_OR_RETURN(std::optional<DefinitionRecord> newest, Own(connection, definition.owner, definition.name));
@@ -266,9 +277,10 @@ Awaitable<absl::StatusOr<DefinitionRecord>> DefinitionStore::Scoped::Update(Defi
     definition.version = newest->version + 1;
     RETURN_IF_ERROR(Retire(connection, definition.owner, definition.name, definition.update_time).status());
     RETURN_IF_ERROR(Share(connection, definition));
-    return Insert(connection, definition, "");
+    RETURN_IF_ERROR(Insert(connection, definition, ""));
+    return validate_only ? TakenBack() : absl::OkStatus();
   });
-  CO_RETURN_IF_ERROR(written);
+  CO_RETURN_IF_ERROR(UnlessTakenBack(written));
   co_return definition;
 }
 

@@ -46,6 +46,8 @@ class DefinitionStore {
   // `database` outlives the store.
   explicit DefinitionStore(storage::Database* database) : database_(database) {}
 
+  // With `validate_only`, Create and Update answer as they would, and change nothing.
+  //
   // What one user sees: what it has made, and what is shared with one of its roles. Its own stands before another's of the same name.
   class Scoped {
    public:
@@ -55,10 +57,12 @@ class DefinitionStore {
     absl::StatusOr<std::vector<DefinitionRecord>> List() const;
     // Version 1, or what the first call with this request id made. ALREADY_EXISTS `AGENT_EXISTS`,
     // RESOURCE_EXHAUSTED `AGENT_QUOTA_EXCEEDED`. A name can be shared by one user only: ALREADY_EXISTS `AGENT_NAME_SHARED`.
-    Awaitable<absl::StatusOr<DefinitionRecord>> Create(DefinitionRecord definition, std::string request_id) const;
+    Awaitable<absl::StatusOr<DefinitionRecord>> Create(DefinitionRecord definition, std::string request_id,
+                                                       bool validate_only) const;
     // The next version, of what is the user's own. NOT_FOUND `AGENT_NOT_FOUND`; ABORTED `AGENT_CHANGED` unless `etag` is the
     // newest one's; ALREADY_EXISTS `AGENT_NAME_SHARED`.
-    Awaitable<absl::StatusOr<DefinitionRecord>> Update(DefinitionRecord definition, std::string etag) const;
+    Awaitable<absl::StatusOr<DefinitionRecord>> Update(DefinitionRecord definition, std::string etag,
+                                                       bool validate_only) const;
     // What is the user's own. NOT_FOUND `AGENT_NOT_FOUND`.
     Awaitable<absl::Status> Delete(std::string name, absl::Time now) const;
 

@@ -93,6 +93,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/agents", kRpc, "bulkhead.agent.v1.AgentService/ListAgents"},
     {"POST", "/v1/agents", kRpc, "bulkhead.agent.v1.AgentService/CreateAgent"},
     {"GET", "/v1/agents/{agent}", kRpc, "bulkhead.agent.v1.AgentService/GetAgent", "name", "agents/{agent}"},
+    {"PATCH", "/v1/agents/{agent}", kRpc, "bulkhead.agent.v1.AgentService/UpdateAgent", "agent.name", "agents/{agent}"},
     {"DELETE", "/v1/agents/{agent}", kRpc, "bulkhead.agent.v1.AgentService/DeleteAgent", "name", "agents/{agent}"},
 
     // Tools.

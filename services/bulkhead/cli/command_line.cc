@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/administration.h"
+#include "services/bulkhead/cli/agents_commands.h"
 #include "services/bulkhead/cli/credentials.h"
 #include "services/bulkhead/cli/local_commands.h"
 #include "services/bulkhead/cli/provider_login.h"
@@ -59,6 +60,7 @@ class CommandLine {
     AddRuns();
     AddRunControl();
     AddThreads();
+    AddAgents();
     AddTools();
     AddFiles();
     administration_.AddTo(app_);
@@ -236,6 +238,31 @@ class CommandLine {
     CLI::App* remove = threads->add_subcommand("delete", "Delete a thread; its runs stay");
     remove->add_option("thread", name_, "Its name or id")->required();
     On(remove, &command_, [this] { return DeleteThread(Remote(), name_); });
+  }
+
+  void AddAgents() {
+    CLI::App* agents = app_.add_subcommand("agents", "List, show, make, change or check agents");
+    agents->require_subcommand(0, 1);
+    On(agents, &command_, [this] { return ListAgents(Remote(), limit_); });
+    CLI::App* list = agents->add_subcommand("list", "The agents that you may run");
+    list->add_option("--limit", limit_, "At most so many")->check(CLI::Range(1, 100'000))->capture_default_str();
+    On(list, &command_, [this] { return ListAgents(Remote(), limit_); });
+    CLI::App* show = agents->add_subcommand("show", "One agent, as `update` takes it");
+    show->add_option("agent", name_, "Its name, as \"analyst\"")->required();
+    On(show, &command_, [this] { return ShowAgent(Remote(), name_); });
+    const char* const kFile = "A definition, JSON or textproto; - for standard input";
+    CLI::App* create = agents->add_subcommand("create", "Make an agent of a definition");
+    create->add_option("file", local_file_, kFile)->required();
+    On(create, &command_, [this] { return CreateAgent(Remote(), local_file_); });
+    CLI::App* update = agents->add_subcommand("update", "Make the next version of an agent");
+    update->add_option("file", local_file_, kFile)->required();
+    On(update, &command_, [this] { return UpdateAgent(Remote(), local_file_); });
+    CLI::App* check = agents->add_subcommand("check", "List every problem of a definition; nothing is stored");
+    check->add_option("file", local_file_, kFile)->required();
+    On(check, &command_, [this] { return CheckAgent(Remote(), local_file_); });
+    CLI::App* remove = agents->add_subcommand("delete", "Delete an agent; its runs go on");
+    remove->add_option("agent", name_, "Its name")->required();
+    On(remove, &command_, [this] { return DeleteAgent(Remote(), name_); });
   }
 
   void AddTools() {

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "bulkhead/agent/v1/agent_service.grpc.pb.h"
+#include "bulkhead/agent/v1/agent_service.pb.h"
 #include "bulkhead/agent/v1/run_service.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -23,7 +23,7 @@
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
 #include "testing/base/wait.h"
-#include "testing/harness/calls.h"
+#include "testing/harness/definitions.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/test_agents.h"
 #include "testing/harness/test_tools.h"
@@ -32,53 +32,11 @@ namespace bulkhead::testing {
 namespace {
 
 using agent::v1::Agent;
-using agent::v1::AgentService;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;
 using ::testing::Key;
 using ::testing::Not;
-
-absl::StatusOr<Agent> GetAgent(User& user, const std::string& name) {
-  agent::v1::GetAgentRequest request;
-  request.set_name(name);
-  return Call<AgentService>(user, &AgentService::Stub::GetAgent, request);
-}
-
-absl::StatusOr<Agent> CreateAgent(User& user, const Agent& agent, const std::string& request_id = "") {
-  agent::v1::CreateAgentRequest request;
-  *request.mutable_agent() = agent;
-  request.set_request_id(request_id);
-  return Call<AgentService>(user, &AgentService::Stub::CreateAgent, request);
-}
-
-absl::StatusOr<Agent> UpdateAgent(User& user, const Agent& agent) {
-  agent::v1::UpdateAgentRequest request;
-  *request.mutable_agent() = agent;
-  return Call<AgentService>(user, &AgentService::Stub::UpdateAgent, request);
-}
-
-absl::Status DeleteAgent(User& user, const std::string& name) {
-  agent::v1::DeleteAgentRequest request;
-  request.set_name(name);
-  return Call<AgentService>(user, &AgentService::Stub::DeleteAgent, request).status();
-}
-
-// The names of all pages, one agent a page.
-absl::StatusOr<std::vector<std::string>> ListAgents(User& user) {
-  std::vector<std::string> names;
-  agent::v1::ListAgentsRequest request;
-  request.set_page_size(1);
-  do {
-    ASSIGN_OR_RETURN(agent::v1::ListAgentsResponse page,
-                     Call<AgentService>(user, &AgentService::Stub::ListAgents, request));
-    for (const Agent& agent : page.agents()) {
-      names.push_back(agent.name());
-    }
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  return names;
-}
 
 Agent Plan(std::string name) {
   Agent agent;
@@ -87,9 +45,11 @@ Agent Plan(std::string name) {
   agent::v1::PlanNode* load = agent.mutable_plan()->add_nodes();
   load->set_id("load");
   load->set_tool("tools/table.load");
+  (*load->mutable_arguments()->mutable_fields())["file"].set_string_value("=input.file");
   agent::v1::PlanNode* count = agent.mutable_plan()->add_nodes();
   count->set_id("count");
   count->set_tool("tools/table.query");
+  (*count->mutable_arguments()->mutable_fields())["sql"].set_string_value("SELECT count(*) FROM t");
   count->add_after("load");
   return agent;
 }
@@ -172,7 +132,9 @@ TEST(AgentRegistryTest, DefinitionOfOneUserIsInvisibleToAnother) {
   // What a stranger's run would say is what a run of nothing says.
   EXPECT_THAT(bob.StartRun("secret", nlohmann::json::object()),
               HasReason(absl::StatusCode::kNotFound, "AGENT_NOT_FOUND"));
-  EXPECT_THAT(ada.StartRun("secret", nlohmann::json::object()), HasReason("AGENT_NOT_EXECUTABLE"));
+  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("secret", {{"file", "nothing.csv"}}));
+  EXPECT_THAT(bob.GetRun(run), HasReason("RUN_NOT_FOUND"));
+  ASSERT_OK(ada.WaitForRun(run));
 
   // Names and request ids of one are free for the other.
   Agent mine = Plan("agents/secret");
