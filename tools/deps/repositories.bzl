@@ -1,8 +1,8 @@
 """All external repositories. Their names and labels are those of the Bazel Central Registry."""
 
-load(":deb.bzl", "deb_repository", "deb_source_repository")
 load("//tools/lint:sources.bzl", "lint_sources_repository")
 load("//tools/npm:npm.bzl", "npm_repository")
+load(":deb.bzl", "deb_repository", "deb_source_repository")
 load(":overlays/absl_aliases.bzl", "ABSL_PACKAGES")
 
 # Rule sets that Debian packages beside Bazel.
@@ -40,6 +40,14 @@ def bulkhead_repositories():
         lock = "//tools/npm/peers:package-lock.json",
         package = "//tools/npm/peers:package.json",
         packages = ["langgraph"],
+    )
+
+    # Apart, so that no other test carries it along.
+    npm_repository(
+        name = "npm_lint",
+        lock = "//tools/npm/lint:package-lock.json",
+        package = "//tools/npm/lint:package.json",
+        packages = ["buildifier"],
     )
 
     _deb(

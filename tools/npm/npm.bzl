@@ -72,7 +72,7 @@ npm_repository = repository_rule(
     attrs = {
         "lock": attr.label(mandatory = True, allow_single_file = True),
         "package": attr.label(mandatory = True, allow_single_file = True),
-        "packages": attr.string_list(mandatory = True, doc = "Those of package.json, as targets."),
+        "packages": attr.string_list(mandatory = True, doc = "What others depend on, as targets."),
     },
     environ = ["BULKHEAD_DEB_STORE"],
 )
