@@ -71,15 +71,14 @@ TEST_F(AgentsCommandTest, TextprotoIsTakenToo) {
   Write("list.textproto", R"text(# A plan of one node.
       name: "agents/lister"
       description: "Lists the tables."
-      plan { nodes { id: "list" tool: "tools/table.list" } result: "length(list.tables)"
-})");
+      plan { nodes { id: "list" tool: "tools/table.list" } result: "length(list.tables)" })text");
   EXPECT_THAT(At({"agents", "create", "list.textproto"}).output, HasSubstr("lister, version 1"));
-const Finished run = At({"run", "lister", "--json"});
-EXPECT_EQ(run.exit_code, 0) << run.errors;
-Write("bad.textproto", "name: \"agents/x\"\nplan { nodes { idd: \"list\" } }");
-const Finished bad = At({"agents", "check", "bad.textproto"});
-EXPECT_EQ(bad.exit_code, 2);
-EXPECT_THAT(bad.errors, AllOf(HasSubstr("INPUT_INVALID"), HasSubstr("line 2")));
+  const Finished run = At({"run", "lister", "--json"});
+  EXPECT_EQ(run.exit_code, 0) << run.errors;
+  Write("bad.textproto", "name: \"agents/x\"\nplan { nodes { idd: \"list\" } }");
+  const Finished bad = At({"agents", "check", "bad.textproto"});
+  EXPECT_EQ(bad.exit_code, 2);
+  EXPECT_THAT(bad.errors, AllOf(HasSubstr("INPUT_INVALID"), HasSubstr("line 2")));
 }
 
 TEST_F(AgentsCommandTest, EveryProblemIsPrintedWithItsPlace) {

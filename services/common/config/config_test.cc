@@ -67,8 +67,9 @@ TEST_F(ConfigTest, BuiltInDefaultsHoldTogetherAndSetEachFieldButThePrivateOnes) 
   EXPECT_EQ(config.values().environment(), common::v1::ENVIRONMENT_DEVELOPMENT);
   EXPECT_EQ(ToDuration(config.values().auth().access_token_lifetime()), absl::Minutes(15));
   for (const ExplainedField& field : config.Explain()) {
-    static constexpr std::string_view kPrivate[] = {"sealing_key",  "auth.breached_passwords", "auth.providers",
-                                                    "auth.clients", "gateway.allowed_origins", "gateway.public_url"};
+    static constexpr std::string_view kPrivate[] = {
+        "sealing_key",  "auth.breached_passwords", "auth.providers",          "auth.clients",
+        "agent.models", "agent.role_weights",      "gateway.allowed_origins", "gateway.public_url"};
     if (!absl::c_linear_search(kPrivate, field.path)) {
       EXPECT_NE(field.value, "") << field.path;
     }
