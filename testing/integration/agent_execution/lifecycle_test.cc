@@ -210,9 +210,8 @@ TEST(AgentExecutionTest, UsersTakeTurnsWhenPlacesAreScarce) {
   for (const SeenCall& call : tool->calls()) {
     order.push_back(call.user);
   }
-  // Ada's second run was next when Bob came; then it is Bob's turn, though Ada's third came before
-  // his.
-  EXPECT_THAT(order, ElementsAre(ada.id(), ada.id(), bob.id(), ada.id()));
+  // Ada had a turn in the round that was on when Bob came, so the next one is his, though two of hers came before it.
+  EXPECT_THAT(order, ElementsAre(ada.id(), bob.id(), ada.id(), ada.id()));
 }
 
 TEST(AgentExecutionTest, UserOverTheQuotaIsToldWhenToTryAgain) {
