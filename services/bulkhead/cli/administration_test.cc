@@ -133,7 +133,7 @@ TEST_F(AdministrationTest, OthersAreRefusedWhatIsForAdministrators) {
   // Nothing of it happened.
   ASSERT_EQ(SignIn(0, "root", "correct horse battery"), "");
   EXPECT_EQ(Json({"users", "show", "root"}), root);
-  EXPECT_THAT(Json({"keys", "list"}).at("keys"), SizeIs(1));
+  EXPECT_THAT(Json({"keys", "list"}).at("keys"), SizeIs(2)) << "the one that signs and the next one";
 }
 
 TEST_F(AdministrationTest, SessionsAreListedAndEnded) {
@@ -169,10 +169,12 @@ TEST_F(AdministrationTest, RolesAndKeysAreManaged) {
 
   const std::string old_key = Json({"keys", "list"}).at("keys")[0].at("kid");
   const json rotated = Json({"keys", "rotate", "--algorithm", "ES256"}).at("keys");
-  ASSERT_THAT(rotated, SizeIs(2));
+  ASSERT_THAT(rotated, SizeIs(3));
   EXPECT_EQ(rotated[0].at("algorithm"), "ES256");
   EXPECT_EQ(rotated[0].at("state"), "KEY_STATE_SIGNING");
   EXPECT_EQ(rotated[1].at("state"), "KEY_STATE_VERIFYING");
+  EXPECT_EQ(rotated[2].at("state"), "KEY_STATE_VERIFYING");
+  EXPECT_THAT(At({"keys"}).output, HasSubstr("upcoming"));
   EXPECT_EQ(Refused(2, {"keys", "rotate", "--algorithm", "none"}), "ALGORITHM_UNKNOWN");
   EXPECT_EQ(Refused(5, {"keys", "revoke", "no-such-key"}), "KEY_NOT_FOUND");
   // The token of this session falls with the key, and the session gets another by its refresh token.
