@@ -49,7 +49,7 @@ absl::Status ModelUnreachable(std::string_view model, std::string_view problem,
 
 absl::Status ModelRateLimited(std::string_view model, std::optional<absl::Duration> retry_after) {
   return Failure(absl::StatusCode::kResourceExhausted, "MODEL_RATE_LIMITED", model,
-                 Endpoint(model, "takes no more requests for now"), {}, retry_after);
+                 Endpoint(model, "takes no more requests at present"), {}, retry_after);
 }
 
 absl::Status ModelRefused(std::string_view model, int http_status, std::string_view problem) {
