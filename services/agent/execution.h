@@ -36,14 +36,22 @@
 
 namespace bulkhead::agent {
 
+class Execution;
+
 // Gives runs that only wait the way to leave their places to others. Thread-safe.
 class Places {
  public:
+  // What a run waits for.
+  struct Waits {
+    absl::Time until = absl::InfiniteFuture();  // The first of its sleeps and questions is over.
+    std::vector<std::string> questions;         // The paths of the commands that ask people.
+  };
+
   virtual ~Places() = default;
   // Every branch of the run waits, for people or for time. It is held back until it gets a place again.
-  virtual void Leave(const std::string& run) = 0;
+  virtual void Leave(const Execution& execution, Waits waits) = 0;
   // One of them goes on.
-  virtual void Return(const std::string& run) = 0;
+  virtual void Return(const Execution& execution) = 0;
 };
 
 // What an execution works with. All pointers outlive it.
@@ -96,6 +104,10 @@ class Execution : public std::enable_shared_from_this<Execution> {
   void Drain();
   // Lets go of the run as a crash would: nothing more is written, the agent never resumes.
   void Abandon(Release release = Release::kDone);
+  // The same for one that only waits, and is taken up again by who does this: nobody is told.
+  void PutAway();
+
+  const std::string& run_id() const { return run_.id; }
 
   // Blocks until this execution has no tool call under way, at most until `deadline` (real time).
   void AwaitCalls(absl::Time deadline) const;
@@ -187,8 +199,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
   std::string ChildEnded(const Entry& entry, absl::Time began, const absl::Status& status) const;
   Awaitable<absl::Status> Sleep(Place place, absl::Duration duration);
   Awaitable<std::vector<PastRun>> History(Place place);
-  // As SleepUntil, but this branch counts as waiting when it takes long. Before the agent goes on comes AwaitGo.
-  Awaitable<absl::Status> WaitUntil(absl::Time when, std::stop_token stop);
+  // As SleepUntil, but this branch counts as waiting when it takes long: for time, or for people when it has a `question`, the path of a
+  // command. Before the agent goes on comes AwaitGo.
+  Awaitable<absl::Status> WaitUntil(absl::Time when, std::stop_token stop, std::string question = "");
   // The number of branches that do not only wait has changed.
   void Busy(int change);
   // A command whose result is made here: `make` is called unless the journal has it. Its event, if
@@ -219,8 +232,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
   // On the strand only.
   std::map<std::string, Entry> entries_;  // By path.
   std::map<std::string, RepeatPolicy> policies_;
-  std::map<std::string, bool> patches_;  // What Patched answered, by name.
-  int busy_ = 1;
+  std::map<std::string, bool> patches_;               // What Patched answered, by name.
+  int busy_ = 1;                                      // Branches that do not only wait.
+  std::multimap<absl::Time, std::string> waits_for_;  // Those that do: until when, and the question if it is one.
   int steps_ = 0;
   uint64_t bytes_ = 0;
   int refused_ = 0;

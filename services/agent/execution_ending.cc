@@ -112,6 +112,14 @@ void Execution::Abandon(Release release) {
   LetGo(release);
 }
 
+void Execution::PutAway() {
+  {
+    absl::MutexLock lock(mutex_);
+    on_released_ = nullptr;
+  }
+  Abandon();
+}
+
 Awaitable<void> Execution::GiveUp(absl::Status written) {
   const bool fenced = ReasonOf(written) == "RUN_FENCED";
   ABSL_LOG(ERROR) << "run " << run_.id << (fenced ? " is let go of: " : " is let go of, to be taken up again: ")

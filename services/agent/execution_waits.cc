@@ -55,20 +55,32 @@ void Execution::Busy(int change) {
   const bool was = busy_ > 0;
   busy_ += change;
   const bool is = busy_ > 0;
-  if (was != is && dependencies_.places != nullptr) {
-    is ? dependencies_.places->Return(run_.id) : dependencies_.places->Leave(run_.id);
+  if (was == is || dependencies_.places == nullptr || gone()) {
+    return;
   }
+  if (is) {
+    dependencies_.places->Return(*this);
+    return;
+  }
+  Places::Waits waits;
+  for (const auto& [until, question] : waits_for_) {
+    waits.until = std::min(waits.until, until);
+    if (!question.empty()) {
+      waits.questions.push_back(question);
+    }
+  }
+  dependencies_.places->Leave(*this, std::move(waits));
 }
 
-Awaitable<absl::Status> Execution::WaitUntil(absl::Time when, std::stop_token stop) {
-  const bool parks = when - dependencies_.clock->Now() >= kParksFor;
-  if (parks) {
-    Busy(-1);
+Awaitable<absl::Status> Execution::WaitUntil(absl::Time when, std::stop_token stop, std::string question) {
+  if (when - dependencies_.clock->Now() < kParksFor) {
+    co_return co_await SleepUntil(dependencies_.clock, when, std::move(stop));
   }
+  const auto waiting = waits_for_.emplace(when, std::move(question));
+  Busy(-1);
   absl::Status waited = co_await SleepUntil(dependencies_.clock, when, std::move(stop));
-  if (parks) {
-    Busy(+1);
-  }
+  waits_for_.erase(waiting);
+  Busy(+1);
   co_return waited;
 }
 
@@ -144,7 +156,7 @@ Awaitable<absl::StatusOr<nlohmann::json>> Execution::Approve(Place place, Approv
       break;
     }
     std::stop_callback on_stop(place.stop, [&decided] { decided.request_stop(); });
-    absl::Status expired = co_await WaitUntil(expires, decided.get_token());
+    absl::Status expired = co_await WaitUntil(expires, decided.get_token(), place.path);
     if (expired.ok() && !gone()) {
       found = ToOptional(co_await dependencies_.store->Expire(ownership(), place.path, dependencies_.clock->Now()));
       break;

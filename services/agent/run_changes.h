@@ -48,6 +48,12 @@ struct RevokedBy {
   std::string reason;  // "USER_DISABLED"
 };
 
+// A run that was put away while it waited, and is taken up again by the process that did so: nothing has been lost.
+struct Woken {
+  bool asked = false;  // What it waited for: a person, or only time.
+  absl::Time at;       // When that came.
+};
+
 // A run that was taken up, with all that it did before.
 struct TakenUp {
   RunRecord run;

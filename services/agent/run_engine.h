@@ -2,6 +2,7 @@
 #ifndef SERVICES_AGENT_RUN_ENGINE_H_
 #define SERVICES_AGENT_RUN_ENGINE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -34,6 +35,9 @@ class RunEngine {
     std::map<std::string, int, std::less<>> role_weights;
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // Real time. Zero lets agents hold their threads.
+    // Runs all of whose branches wait, for people or for time, that keep their coroutines. Beyond it those that wait longest are put away:
+    // only their journals are left of them, and they are taken up again, without a trace in their events, when what they wait for comes.
+    size_t max_waiting_in_memory = 1000;
   };
   // All pointers outlive the engine.
   struct Dependencies {
@@ -78,8 +82,9 @@ class RunEngine {
 
   // Runs that wait for their turn, and the engine's coroutines.
   int waiting() const;
-  // Of those that execute: runs all of whose branches wait, for people or for time, and so leave their places to others.
+  // Runs all of whose branches wait, for people or for time, and so leave their places to others; and those of them that are put away.
   int parked() const;
+  int put_away() const;
   int executing() const;
   // The agents' instances.
   const Instances& instances() const;

@@ -1,4 +1,5 @@
-// Runs that only wait leave their places to others.
+// Runs that only wait leave their places to others, whether they stay in memory or are put away.
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -11,11 +12,17 @@
 namespace bulkhead::agent {
 namespace {
 
-// One place for all.
-RunEngine::Options OnePlace() { return {.limits = {.max_running = 1, .max_running_per_user = 1}}; }
+// Whether runs that wait are put away at once, or never.
+enum class Waiting { kInMemory, kPutAway };
 
-class RunPlacesTest : public EngineTest {
+class RunPlacesTest : public EngineTest, public ::testing::WithParamInterface<Waiting> {
  protected:
+  // One place for all.
+  static RunEngine::Options OnePlace() {
+    return {.limits = {.max_running = 1, .max_running_per_user = 1},
+            .max_waiting_in_memory = GetParam() == Waiting::kPutAway ? size_t{0} : size_t{1000}};
+  }
+
   // run-1 does `first`; any other run calls a tool.
   static Script FirstAnd(Script first) {
     return [first](RunContext& run, const json& input) -> Awaitable<absl::StatusOr<Answer>> {
@@ -34,11 +41,12 @@ class RunPlacesTest : public EngineTest {
   }
 
   void AwaitParked(int count) {
-    Await([this, count] { return engine_->parked() == count; }, "runs that only wait");
+    const int put_away = GetParam() == Waiting::kPutAway ? count : 0;
+    Await([&] { return engine_->parked() == count && engine_->put_away() == put_away; }, "runs that only wait");
   }
 };
 
-TEST_F(RunPlacesTest, RunAsleepLeavesItsPlaceAndGoesOnWhenItWakes) {
+TEST_P(RunPlacesTest, RunAsleepLeavesItsPlaceAndGoesOnWhenItWakes) {
   Open(FirstAnd(SleepAnHour), nullptr, OnePlace());
   ASSERT_OK(Create("run-1", absl::Hours(9)));
   AwaitParked(1);
@@ -50,7 +58,7 @@ TEST_F(RunPlacesTest, RunAsleepLeavesItsPlaceAndGoesOnWhenItWakes) {
   EXPECT_EQ(engine_->parked(), 0);
 }
 
-TEST_F(RunPlacesTest, RunThatAwaitsApprovalLeavesItsPlace) {
+TEST_P(RunPlacesTest, RunThatAwaitsApprovalLeavesItsPlace) {
   Open(FirstAnd([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
          CO_RETURN_IF_ERROR((co_await run.RequestApproval({.question = "Go on?"})).status());
          co_return Answer{.summary = "asked"};
@@ -63,7 +71,7 @@ TEST_F(RunPlacesTest, RunThatAwaitsApprovalLeavesItsPlace) {
   EXPECT_EQ(Get("run-1").state, RunState::kAwaitingApproval);
 }
 
-TEST_F(RunPlacesTest, RunThatWakesWaitsForAPlaceBeforeItGoesOn) {
+TEST_P(RunPlacesTest, RunThatWakesWaitsForAPlaceBeforeItGoesOn) {
   Open(FirstAnd(SleepAnHour), nullptr, OnePlace());
   ASSERT_OK(Create("run-1", absl::Hours(9)));
   AwaitParked(1);
@@ -71,9 +79,7 @@ TEST_F(RunPlacesTest, RunThatWakesWaitsForAPlaceBeforeItGoesOn) {
   ASSERT_OK(Create("run-2", absl::Hours(9)));
   Await([this] { return tools_.running() == 1; }, "the call of run-2");
   clock_.Advance(absl::Hours(1));
-  Await([this] { return store_->Journal(Get("run-1").key)->back().kind == JournalRecord::Kind::kResult; },
-        "the end of the sleep");
-  EXPECT_EQ(engine_->waiting(), 1) << "run-1 waits for the place that run-2 has";
+  Await([this] { return engine_->waiting() == 1; }, "run-1, which waits for the place that run-2 has");
   EXPECT_FALSE(tools_.calls().contains("run-1/1"));
   auto cancelled = BlockOn(*executor_, store_->For("ada").Cancel("run-2", "enough", clock_.Now()));
   ASSERT_OK(cancelled);
@@ -84,7 +90,7 @@ TEST_F(RunPlacesTest, RunThatWakesWaitsForAPlaceBeforeItGoesOn) {
   EXPECT_EQ(tools_.most_running(), 1);
 }
 
-TEST_F(RunPlacesTest, RunThatIsCancelledNeedsNoPlaceToEnd) {
+TEST_P(RunPlacesTest, RunThatIsCancelledNeedsNoPlaceToEnd) {
   Open(FirstAnd(SleepAnHour), nullptr, OnePlace());
   ASSERT_OK(Create("run-1", absl::Hours(9)));
   AwaitParked(1);
@@ -96,7 +102,7 @@ TEST_F(RunPlacesTest, RunThatIsCancelledNeedsNoPlaceToEnd) {
   EXPECT_EQ(Get("run-2").state, RunState::kRunning);
 }
 
-TEST_F(RunPlacesTest, RunOneOfWhoseBranchesWorksKeepsItsPlace) {
+TEST_P(RunPlacesTest, RunOneOfWhoseBranchesWorksKeepsItsPlace) {
   Open(FirstAnd([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
          const std::vector<int> branches = {0, 1};
          CO_RETURN_IF_ERROR(
@@ -119,7 +125,7 @@ TEST_F(RunPlacesTest, RunOneOfWhoseBranchesWorksKeepsItsPlace) {
   EXPECT_EQ(Get("run-2").state, RunState::kPending);
 }
 
-TEST_F(RunPlacesTest, RunWhoseBranchesAllSleepLeavesItsPlace) {
+TEST_P(RunPlacesTest, RunWhoseBranchesAllSleepLeavesItsPlace) {
   Open(
       FirstAnd([](RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
         const std::vector<int> hours = {1, 2};
@@ -142,7 +148,7 @@ TEST_F(RunPlacesTest, RunWhoseBranchesAllSleepLeavesItsPlace) {
   EXPECT_EQ(Ended("run-1").state, RunState::kSucceeded);
 }
 
-TEST_F(RunPlacesTest, RunsAsleepAreTakenUpOneAfterAnotherThroughOnePlace) {
+TEST_P(RunPlacesTest, RunsAsleepAreTakenUpOneAfterAnotherThroughOnePlace) {
   const Script sleeper = [](RunContext& run, const json& input) { return SleepAnHour(run, input); };
   Open(sleeper, nullptr, OnePlace());
   for (const char* id : {"run-1", "run-2", "run-3"}) {
@@ -156,6 +162,11 @@ TEST_F(RunPlacesTest, RunsAsleepAreTakenUpOneAfterAnotherThroughOnePlace) {
     EXPECT_EQ(Ended(id).state, RunState::kSucceeded) << id;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(, RunPlacesTest, ::testing::Values(Waiting::kInMemory, Waiting::kPutAway),
+                         [](const auto& waiting) {
+                           return waiting.param == Waiting::kPutAway ? "PutAway" : "InMemory";
+                         });
 
 }  // namespace
 }  // namespace bulkhead::agent

@@ -72,7 +72,7 @@ struct RunRecord {
   std::string waits_for;   // While it is PENDING behind another run of its thread: the id of that one.
   std::string held_by;     // While a newer run of its thread holds it back: the id of that one.
 
-  int64_t model_tokens = 0;                  // That its model calls have used.
+  int64_t model_tokens = 0;  // That its model calls have used.
 
   std::string name() const { return "users/" + owner + "/runs/" + id; }
 };

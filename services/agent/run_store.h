@@ -101,9 +101,10 @@ class RunStore {
   // --- for the engine, which executes everybody's runs ---
 
   // Takes a run up under a new epoch: one that waits starts, one that a dead process left is
-  // recovered (its event is run_recovered, unless it was being cancelled). NOT_FOUND,
+  // recovered (its event is run_recovered, unless it was being cancelled), one that has `woken` goes on. NOT_FOUND,
   // FAILED_PRECONDITION `RUN_ENDED`.
-  Awaitable<absl::StatusOr<TakenUp>> TakeUp(int64_t key, absl::Time now) const;
+  Awaitable<absl::StatusOr<TakenUp>> TakeUp(int64_t key, absl::Time now,
+                                            std::optional<Woken> woken = std::nullopt) const;
 
   // ABORTED `RUN_FENCED` when the run has another owner by now, or has ended.
   Awaitable<absl::Status> Write(Ownership owner, Append append) const;

@@ -21,7 +21,7 @@ using storage::Connection;
 using storage::Row;
 using storage::Value;
 
-Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now) const {
+Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now, std::optional<Woken> woken) const {
   TakenUp taken;
   RunRecord& run = taken.run;
   absl::Status written = co_await database_->Write([&](Connection& connection) -> absl::Status {
@@ -45,9 +45,16 @@ Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now)
       case RunState::kCancelling:
         break;  // It will be ended at once.
       default: {
+        const absl::Time written = run.create_time + run.timing.Total();
+        if (woken.has_value()) {
+          absl::Duration& waited = woken->asked ? run.timing.approval : run.timing.sleep;
+          waited += std::max(woken->at - written, absl::ZeroDuration());
+          run.timing.queued += std::max(now - std::max(woken->at, written), absl::ZeroDuration());
+          break;
+        }
         ++run.recoveries;
         // Since its last write it has waited to be taken up.
-        run.timing.queued += std::max(now - run.create_time - run.timing.Total(), absl::ZeroDuration());
+        run.timing.queued += std::max(now - written, absl::ZeroDuration());
         int completed = 0;
         for (const JournalRecord& record : taken.journal) {
           completed += record.kind == JournalRecord::Kind::kResult;

@@ -26,6 +26,7 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "max_waiting_per_user": 100,
     "max_threads_per_user": 1000,
     "max_running": 64,
+    "max_waiting_in_memory": 1000,
     "max_steps_per_run": 10000,
     "max_journal_bytes_per_run": 268435456,
     "run_timeout": "1h",
