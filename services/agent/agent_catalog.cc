@@ -101,10 +101,11 @@ Awaitable<absl::StatusOr<DefinitionRecord>> AgentCatalog::Checked(rpc::CallConte
   if (agent.shared_with_size() > 0) {
     CO_RETURN_IF_ERROR(call.user->Require("agent:any:share"));
   }
-  if (agent.has_plan()) {
-    CO_ASSIGN_OR_RETURN(const ToolCatalog tools, co_await dependencies_.tools->ToolsOf(call));
-    CO_RETURN_IF_ERROR(AgentInvalid(CheckDefinition(agent, &tools)));
+  Surroundings surroundings{.models = dependencies_.models};
+  if (agent.has_plan() || agent.model().tools_size() > 0) {
+    CO_ASSIGN_OR_RETURN(surroundings.tools, co_await dependencies_.tools->ToolsOf(call));
   }
+  CO_RETURN_IF_ERROR(AgentInvalid(CheckDefinition(agent, &surroundings)));
   CO_ASSIGN_OR_RETURN(std::string name, ParseAgentName(agent.name()));
   DefinitionRecord definition;
   definition.name = std::move(name);

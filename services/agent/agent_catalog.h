@@ -2,7 +2,9 @@
 #ifndef SERVICES_AGENT_AGENT_CATALOG_H_
 #define SERVICES_AGENT_AGENT_CATALOG_H_
 
+#include <set>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,9 +28,10 @@ class AgentCatalog {
     const DefinitionStore* definitions = nullptr;
     ToolDirectory* tools = nullptr;
     const Clock* clock = nullptr;
+    std::set<std::string> models;  // The ids of those that are configured.
   };
 
-  explicit AgentCatalog(Dependencies dependencies) : dependencies_(dependencies) {}
+  explicit AgentCatalog(Dependencies dependencies) : dependencies_(std::move(dependencies)) {}
 
   absl::StatusOr<v1::Agent> Get(const UserContext& user, const std::string& name) const;
   absl::StatusOr<v1::ListAgentsResponse> List(const UserContext& user, const v1::ListAgentsRequest& request) const;
@@ -38,7 +41,7 @@ class AgentCatalog {
 
  private:
   DefinitionStore::Scoped SeenBy(const UserContext& user) const;
-  // What a user sends, checked, and without what the service sets. For a plan the tool service is asked.
+  // What a user sends, checked, and without what the service sets. The tool service is asked for the tools.
   Awaitable<absl::StatusOr<DefinitionRecord>> Checked(rpc::CallContext call, v1::Agent agent) const;
 
   const Dependencies dependencies_;

@@ -7,6 +7,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "bulkhead/agent/v1/agent_service.pb.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/plans/plan.h"
@@ -40,14 +42,26 @@ bool IsRoleName(std::string_view name) {
          IsNamePart(name.substr(kPrefix.size()));
 }
 
-void CheckModel(const v1::ModelAgent& model, Problems& problems) {
+void CheckModel(const v1::ModelAgent& model, const Surroundings* surroundings, Problems& problems) {
   Require(!model.instructions().empty() && model.instructions().size() <= kMaxInstructions, problems,
           "model.instructions", absl::StrCat("must have 1 to ", kMaxInstructions, " bytes"));
-  Require(!model.model().empty() && model.model().size() <= 256, problems, "model.model", "must name a model");
+  if (model.model().empty() || model.model().size() > 256) {
+    Require(false, problems, "model.model", "must name a model");
+  } else if (surroundings != nullptr && !surroundings->models.contains(model.model())) {
+    Require(false, problems, "model.model",
+            surroundings->models.empty()
+                ? "is none: no models are configured"
+                : absl::StrCat("is not among the configured models: ", absl::StrJoin(surroundings->models, ", ")));
+  }
   Require(model.tools_size() <= kMaxTools, problems, "model.tools", absl::StrCat("must have at most ", kMaxTools));
   for (int i = 0; i < model.tools_size(); ++i) {
-    Require(IsToolName(model.tools(i)), problems, absl::StrCat("model.tools[", i, "]"),
-            "is not of the form tools/{tool}");
+    const std::string place = absl::StrCat("model.tools[", i, "]");
+    if (!IsToolName(model.tools(i))) {
+      Require(false, problems, place, "is not of the form tools/{tool}");
+    } else if (surroundings != nullptr) {
+      Require(surroundings->tools.contains(absl::StripPrefix(model.tools(i), "tools/")), problems, place,
+              absl::StrCat("there is no tool '", model.tools(i), "' that you may call"));
+    }
   }
   Require(model.max_turns() >= 0, problems, "model.max_turns", "must not be negative");
   Require(model.max_tokens() >= 0, problems, "model.max_tokens", "must not be negative");
@@ -77,7 +91,7 @@ std::string Beginning(const std::string& text) {
 
 bool IsAgentName(std::string_view name) { return name.size() >= 3 && name.size() <= 64 && IsNamePart(name); }
 
-Problems CheckDefinition(const v1::Agent& agent, const ToolCatalog* tools) {
+Problems CheckDefinition(const v1::Agent& agent, const Surroundings* surroundings) {
   Problems problems;
   constexpr std::string_view kPrefix = "agents/";
   Require(agent.name().starts_with(kPrefix) && IsAgentName(std::string_view(agent.name()).substr(kPrefix.size())),
@@ -97,12 +111,12 @@ Problems CheckDefinition(const v1::Agent& agent, const ToolCatalog* tools) {
   CheckSharing(agent, problems);
   switch (agent.definition_case()) {
     case v1::Agent::kModel:
-      CheckModel(agent.model(), problems);
+      CheckModel(agent.model(), surroundings, problems);
       break;
     case v1::Agent::kPlan: {
       const Plan plan = CompilePlan(agent.plan(), problems);
-      if (tools != nullptr) {
-        CheckPlanTools(plan, input, *tools, problems);
+      if (surroundings != nullptr) {
+        CheckPlanTools(plan, input, surroundings->tools, problems);
       }
       break;
     }

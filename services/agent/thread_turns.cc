@@ -31,10 +31,23 @@ absl::StatusOr<std::vector<RunRecord>> Runs(Connection& connection, std::string_
 absl::Status ReleaseHeldBack(Connection& connection, const RunRecord& ended, absl::Time now) {
   // The first condition is that of the index, as below.
   ASSIGN_OR_RETURN(std::vector<RunRecord> held, Runs(connection, "held_by <> '' AND held_by = ?", {ended.id}));
+  if (held.empty()) {
+    return absl::OkStatus();
+  }
+  std::string holder = ended.held_by;
+  if (holder.empty()) {
+    // A run that waits for none came in beside `ended` while its user held that back: then it did not hold back what `ended` did.
+    RETURN_IF_ERROR(
+        connection.Query("SELECT id FROM runs WHERE thread <> '' AND thread = ? AND owner = ? AND state <= 3 AND "
+                         "waits_for = '' AND key > ? ORDER BY key LIMIT 1",
+                         {ended.thread, ended.owner, ended.key}, [&holder](const Row& row) {
+                           holder = row.Text(0);
+                           return absl::OkStatus();
+                         }));
+  }
   for (const RunRecord& run : held) {
-    if (!ended.held_by.empty()) {
-      RETURN_IF_ERROR(
-          connection.Execute("UPDATE runs SET held_by = ? WHERE key = ?", {ended.held_by, run.key}).status());
+    if (!holder.empty()) {
+      RETURN_IF_ERROR(connection.Execute("UPDATE runs SET held_by = ? WHERE key = ?", {holder, run.key}).status());
       continue;
     }
     RETURN_IF_ERROR(

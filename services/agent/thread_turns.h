@@ -28,7 +28,8 @@ absl::StatusOr<std::vector<RunRecord>> UnfinishedRunsOf(storage::Connection& con
                                                         const std::string& thread);
 
 // `ended` has just ended; its `held_by` is as it was before. Runs that it held back go on, or are held back by what held
-// it back; the run that waited for it waits for the one before, or for none.
+// it back, or would do so now: a run that came in while `ended` was held by its user. The run that waited for it waits for the one before, or
+// for none.
 absl::Status PassOnTurn(storage::Connection& connection, const RunRecord& ended, absl::Time now);
 
 }  // namespace bulkhead::agent

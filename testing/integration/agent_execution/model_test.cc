@@ -40,6 +40,7 @@
 #include "testing/base/temp_dir.h"
 #include "testing/base/wait.h"
 #include "testing/harness/calls.h"
+#include "testing/harness/definitions.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/inference_server.h"
 #include "testing/harness/test_agents.h"
@@ -56,7 +57,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 namespace v1 = agent::v1;
 
 // What the server is told to answer, turn by turn.
@@ -169,6 +172,24 @@ class ModelTest : public ::testing::Test {
   std::unique_ptr<InferenceServer> server_;
   std::unique_ptr<Harness> platform_;
 };
+
+TEST_F(ModelTest, DefinitionThatNamesWhatThereIsNotIsRefusedWithEachName) {
+  Covers({"RF-1", "RF-2"});
+  Start();
+  v1::Agent agent = Definition(R"({
+      "name": "agents/lost",
+      "model": {"instructions": "Help.", "model": "large", "tools": ["tools/file.read", "tools/nothing.there"]}})");
+  absl::StatusOr<v1::Agent> created = CreateAgent(ada(), agent);
+  ASSERT_THAT(created, HasReason(absl::StatusCode::kInvalidArgument, "AGENT_INVALID"));
+  EXPECT_THAT(ErrorInfoOf(created.status())->metadata,
+              UnorderedElementsAre(Pair("model.model", HasSubstr("configured models: small")),
+                                   Pair("model.tools[1]", HasSubstr("no tool 'tools/nothing.there'"))));
+  agent.mutable_model()->set_model("small");
+  agent.mutable_model()->mutable_tools()->RemoveLast();
+  ASSERT_OK(CreateAgent(ada(), agent));
+  agent.mutable_model()->set_model("large");
+  EXPECT_THAT(UpdateAgent(ada(), agent), HasReason(absl::StatusCode::kInvalidArgument, "AGENT_INVALID"));
+}
 
 TEST_F(ModelTest, ReplyIsTheAnswerAndItsTokensAreCounted) {
   Covers({"AE-2", "AE-7"});
@@ -606,10 +627,18 @@ TEST_F(ModelTest, ModelAgentKeepsToTheTokensOfItsDefinition) {
   EXPECT_EQ(requests[1]["body"]["max_tokens"], 10);
 }
 
-TEST_F(ModelTest, ModelAgentWithAToolThatIsNotThereNeverAsks) {
-  Covers({"AE-5", "TD-7"});
+TEST_F(ModelTest, ModelAgentWithAToolThatOnlyItsMakerHasNeverAsksForOthers) {
+  Covers({"AE-5", "TD-7", "RF-2"});
   Start();
-  ASSERT_OK(Define({"gone"}));
+  auto own = std::make_shared<CountingTool>(tool::ToolSpec{.name = "own",
+                                                           .description = "The administrator's own.",
+                                                           .input_schema = R"({"type": "object"})",
+                                                           .output_schema = R"({"type": "object"})",
+                                                           .owner = platform_->AsAdmin().id()});
+  ASSERT_OK(platform_->RestartWith([&](HarnessBuilder& builder) { builder.WithTool(own); }));
+  ASSERT_OK(CreateAgent(platform_->AsAdmin(), Definition(R"({
+      "name": "agents/helper", "sharedWith": ["roles/member"],
+      "model": {"instructions": "Help.", "model": "small", "tools": ["tools/own"]}})")));
   ASSERT_OK_AND_ASSIGN(const v1::Run ended, Help({{{"text", "hello"}}}));
   EXPECT_EQ(ended.error().reason(), "TOOL_NOT_FOUND") << ended.error().message();
   EXPECT_THAT(server_->Requests(), IsEmpty());
