@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -356,6 +358,10 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->definitions = std::make_unique<DefinitionStore>(state->database.get());
   state->defined = std::make_unique<DefinedAgents>(
       state->definitions.get(), DefinedAgents::Runners{.model = RunModelAgent, .plan = MakePlanAgent});
+  std::set<std::string> models;
+  for (const ModelEndpoint& model : options.models) {
+    models.insert(model.id);
+  }
   ASSIGN_OR_RETURN(state->models, CreateEndpointClient(std::move(options.models), dependencies.clock));
   state->model_budget = std::make_unique<ModelBudget>(
       state->database.get(), ModelBudget::Limits{.tokens_per_run = options.max_model_tokens_per_run,
@@ -373,6 +379,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
        .role_weights = options.role_weights,
        .cancel_grace = options.cancel_grace,
        .unresponsive_after = options.unresponsive_after,
+       .max_heap_bytes_per_run = options.max_heap_bytes_per_run,
        .max_waiting_in_memory = options.max_waiting_in_memory},
       {.execution = {.clock = dependencies.clock,
                      .ids = dependencies.ids,
@@ -426,7 +433,8 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
   state->catalog = std::make_unique<AgentCatalog>(AgentCatalog::Dependencies{.registry = state->registry.get(),
                                                                              .definitions = state->definitions.get(),
                                                                              .tools = state->tool_directory.get(),
-                                                                             .clock = dependencies.clock});
+                                                                             .clock = dependencies.clock,
+                                                                             .models = std::move(models)});
   state->registry_service = CreateRegistryService(dependencies.rpc, state->catalog.get());
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(state)));
 }

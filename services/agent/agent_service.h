@@ -42,7 +42,8 @@ class AgentServer {
     uint64_t max_journal_bytes_per_run = uint64_t{256} << 20;
     std::map<std::string, int, std::less<>> role_weights;  // See RunEngine::Options.
     int max_threads_per_user = 1000;
-    size_t max_waiting_in_memory = 1000;  // See RunEngine::Options.
+    uint64_t max_heap_bytes_per_run = uint64_t{1} << 30;  // See RunEngine::Options, also for the next.
+    size_t max_waiting_in_memory = 1000;
     absl::Duration run_timeout = absl::Hours(1);
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // See RunEngine::Options.

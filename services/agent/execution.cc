@@ -70,6 +70,12 @@ Awaitable<void> Execution::Main(std::shared_ptr<Execution> self, std::unique_ptr
   } catch (...) {
     thrown = "the agent threw something that is no std::exception";
   }
+  if (self->options_.heap != nullptr) {
+    self->options_.heap->Lift();  // What follows is the platform's, and must not fail.
+    if (self->options_.heap->exceeded()) {
+      self->RequestStop(StopReason::kMemoryExceeded);
+    }
+  }
   if (!thrown.empty()) {
     result = RunFailure(absl::StatusCode::kInternal, "AGENT_THREW", thrown, {{"agent", self->run_.agent}});
   }
@@ -113,6 +119,9 @@ absl::Status Execution::stop_status() const {
       return RunFailure(absl::StatusCode::kInternal, "AGENT_UNRESPONSIVE",
                         "the agent held its thread without awaiting anything for too long",
                         {{"run", run_.id}, {"agent", run_.agent}});
+    case StopReason::kMemoryExceeded:
+      return RunFailure(absl::StatusCode::kResourceExhausted, "AGENT_MEMORY_EXCEEDED",
+                        "the agent held more memory than it may", {{"run", run_.id}, {"agent", run_.agent}});
     case StopReason::kTimedOut:
       return RunFailure(absl::StatusCode::kDeadlineExceeded, "RUN_TIMED_OUT", "the time of the run is over",
                         {{"run", run_.id}, {"deadline", absl::FormatTime(run_.deadline, absl::UTCTimeZone())}});

@@ -32,6 +32,7 @@
 #include "services/common/identity/token.h"
 #include "services/common/ids/id_generator.h"
 #include "services/common/runtime/awaitable.h"
+#include "services/common/runtime/heap_account.h"
 #include "services/common/time/clock.h"
 
 namespace bulkhead::agent {
@@ -71,7 +72,7 @@ struct ExecutionDependencies {
 // thread-safe.
 class Execution : public std::enable_shared_from_this<Execution> {
  public:
-  enum class StopReason { kNone, kCancelled, kTimedOut, kUnresponsive };
+  enum class StopReason { kNone, kCancelled, kTimedOut, kUnresponsive, kMemoryExceeded };
 
   // How an execution lets go of its run: it has ended, or is another's; or the storage failed, and
   // it must be taken up again.
@@ -81,6 +82,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     int max_steps = 10'000;
     uint64_t max_bytes = uint64_t{256} << 20;  // Of the journal and the events that go with it.
     std::string agent_version;                 // Of the code that executes now.
+    std::shared_ptr<HeapAccount> heap = {};    // In scope when the agent runs. Null when it has no limit.
   };
   // `on_released` is called once, on any thread.
   Execution(Options options, ExecutionDependencies dependencies, TakenUp taken, std::shared_ptr<const RawToken> token,
@@ -155,6 +157,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
   Awaitable<void> AwaitGo(std::stop_token stop);
   // Counts what is about to be written. The run ends here when it is more than it may leave behind.
   Awaitable<void> Spend(uint64_t bytes);
+  // The same for what may be written in any case.
+  void Keep(uint64_t bytes);
   Awaitable<void> Journal(std::vector<JournalRecord> records, std::vector<std::string> events);
   Awaitable<void> JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent);
   Awaitable<void> JournalResult(const std::string& path, Entry* entry, nlohmann::json result,

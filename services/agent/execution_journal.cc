@@ -16,6 +16,9 @@ namespace {
 // An agent that goes on asking after this many refusals does not mean to end.
 constexpr int kMaxRefusals = 1000;
 
+// What a byte of the journal may take of the heap, as JSON in memory and in copies that others free.
+constexpr int64_t kHeapOfJournal = 16;
+
 }  // namespace
 
 JournalRecord Execution::RecordOf(const std::string& path, const Entry& entry, JournalRecord::Kind kind,
@@ -42,6 +45,11 @@ absl::Status Execution::Mismatch(std::string_view path, std::string_view journal
 
 Awaitable<Execution::Entry*> Execution::Enter(const Place& place, std::string command) {
   co_await StayIfNotGone();
+  if (options_.heap != nullptr && options_.heap->exceeded()) {
+    RequestStop(StopReason::kMemoryExceeded);
+    co_await End(stop_status());
+    co_await Never();
+  }
   auto found = entries_.find(place.path);
   absl::Status refused = place.misuse;
   if (found == entries_.end()) {
@@ -83,7 +91,14 @@ Awaitable<void> Execution::Spend(uint64_t bytes) {
                    {{"limit", absl::StrCat(options_.max_bytes)}}));
     co_await Never();
   }
+  Keep(bytes);
+}
+
+void Execution::Keep(uint64_t bytes) {
   bytes_ += bytes;
+  if (options_.heap != nullptr) {
+    options_.heap->Allow(kHeapOfJournal * static_cast<int64_t>(bytes));
+  }
 }
 
 Awaitable<void> Execution::JournalIntent(const std::string& path, Entry* entry, nlohmann::json intent) {

@@ -146,7 +146,7 @@ Awaitable<void> Execution::AskModel(const Place& place, Entry* entry, ModelReque
   append.events.push_back(events_.ModelCompleted(now, entry->step, entry->model, now - began,
                                                  outcome.usage.input_tokens, outcome.usage.output_tokens, error));
   // What has been paid for is kept; the next command finds the bytes that are left.
-  bytes_ += BytesOf(append.records.back());
+  Keep(BytesOf(append.records.back()));
   if (outcome.usage.total() > 0) {
     // With the reply, in one transaction: what was used is neither lost nor counted twice.
     append.model_use = ModelUse{.tokens = outcome.usage.total(), .time = now};

@@ -52,6 +52,7 @@ Awaitable<void> Execution::AwaitGo(std::stop_token stop) {
 }
 
 void Execution::Busy(int change) {
+  const HeapAccount::Scope none(nullptr);  // Not the agent's: whom it tells must not fail in the middle.
   const bool was = busy_ > 0;
   busy_ += change;
   const bool is = busy_ > 0;

@@ -35,6 +35,8 @@ class RunEngine {
     std::map<std::string, int, std::less<>> role_weights;
     absl::Duration cancel_grace = absl::Seconds(10);
     absl::Duration unresponsive_after = absl::Seconds(30);  // Real time. Zero lets agents hold their threads.
+    // What the agent of one run may hold on the heap; 0 sets no limit. See HeapAccount: it ends agents that allocate without end.
+    uint64_t max_heap_bytes_per_run = uint64_t{1} << 30;
     // Runs all of whose branches wait, for people or for time, that keep their coroutines. Beyond it those that wait longest are put away:
     // only their journals are left of them, and they are taken up again, without a trace in their events, when what they wait for comes.
     size_t max_waiting_in_memory = 1000;

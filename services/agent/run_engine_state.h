@@ -20,7 +20,6 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "boost/asio/any_io_executor.hpp"
-#include "boost/asio/strand.hpp"
 #include "services/agent/agent.h"
 #include "services/agent/execution.h"
 #include "services/agent/instances.h"
@@ -32,6 +31,7 @@
 #include "services/agent/watchdog.h"
 #include "services/common/identity/token.h"
 #include "services/common/runtime/awaitable.h"
+#include "services/common/runtime/heap_account.h"
 #include "services/common/time/clock.h"
 
 namespace bulkhead::agent {
@@ -88,7 +88,7 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
   struct Executing {
     std::shared_ptr<Execution> execution;
     std::unique_ptr<Agent> agent;
-    boost::asio::strand<boost::asio::any_io_executor> strand;
+    boost::asio::any_io_executor strand;
     Watchdog::Watched watched;
   };
 
@@ -155,6 +155,8 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
   // What a run needs before it can execute. DEADLINE_EXCEEDED when its time is over.
   absl::Status Prepare(const RunRecord& run, std::string& agent_version, std::unique_ptr<Agent>& agent,
                        std::shared_ptr<const RawToken>& token);
+  // For the agent of a run; null when there is no limit.
+  std::shared_ptr<HeapAccount> OpenHeap(const std::string& id);
   // It outlives them: each belongs to a coroutine that owns this.
   ExecutionDependencies ForExecution();
   // Ends a run that does not execute.
@@ -165,8 +167,10 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
   void Cancel(const RunRecord& run, absl::Duration grace);
   // Asks a run to end, and cuts it off after the grace. One that nothing executes for ends as it stands.
   void Stop(const std::string& id, Execution::StopReason reason, absl::Duration grace);
-  // Its agent holds a thread: it cannot end by itself, and gets no grace.
+  // Its agent holds a thread, or takes too much memory: it cannot be left to end by itself, and gets no grace.
   void OnUnresponsive(const std::string& id, const Watchdog::Report& report);
+  void OnMemoryExceeded(const std::string& id);
+  void CutOffAtOnce(const std::string& id, Execution::StopReason reason);
   // Nothing goes on for a run that has ended.
   static Awaitable<void> CancelChildren(std::shared_ptr<State> state, Known run);
   static Awaitable<void> CancelOrphan(std::shared_ptr<State> state, std::string owner, std::string id,

@@ -77,6 +77,19 @@ void RunEngine::State::Stop(const std::string& id, Execution::StopReason reason,
 }
 
 void RunEngine::State::OnUnresponsive(const std::string& id, const Watchdog::Report& report) {
+  ABSL_LOG(ERROR) << "the agent of run " << id << " holds its thread without awaiting anything: the run is failed, "
+                  << "the thread is lost until it does. The memory of the process has grown by "
+                  << report.grown_bytes / (1 << 20) << " MiB meanwhile";
+  CutOffAtOnce(id, Execution::StopReason::kUnresponsive);
+}
+
+void RunEngine::State::OnMemoryExceeded(const std::string& id) {
+  ABSL_LOG(ERROR) << "the agent of run " << id << " holds more than the " << options.max_heap_bytes_per_run / (1 << 20)
+                  << " MiB of memory that it may: the run is failed";
+  CutOffAtOnce(id, Execution::StopReason::kMemoryExceeded);
+}
+
+void RunEngine::State::CutOffAtOnce(const std::string& id, Execution::StopReason reason) {
   std::shared_ptr<Execution> execution;
   {
     absl::MutexLock lock(mutex);
@@ -85,10 +98,7 @@ void RunEngine::State::OnUnresponsive(const std::string& id, const Watchdog::Rep
     }
   }
   if (execution != nullptr) {
-    ABSL_LOG(ERROR) << "the agent of run " << id << " holds its thread without awaiting anything: the run is failed, "
-                    << "the thread is lost until it does. The memory of the process has grown by "
-                    << report.grown_bytes / (1 << 20) << " MiB meanwhile";
-    execution->RequestStop(Execution::StopReason::kUnresponsive);
+    execution->RequestStop(reason);
     Spawn(Execution::CutOff(std::move(execution)));
   }
 }

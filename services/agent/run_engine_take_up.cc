@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -14,6 +15,8 @@
 #include "services/agent/run_engine_state.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/runtime/executor.h"
+#include "services/common/runtime/heap_account.h"
+#include "services/common/runtime/metered_executor.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -57,10 +60,12 @@ Awaitable<std::unique_ptr<RunEngine::State::Executing>> RunEngine::State::TakeUp
   }
 
   const bool held = taken->run.interrupt_time.has_value();
+  const std::shared_ptr<HeapAccount> heap = state->OpenHeap(run.id);
   auto execution =
       std::make_shared<Execution>(Execution::Options{.max_steps = state->options.max_steps_per_run,
                                                      .max_bytes = state->options.max_journal_bytes_per_run,
-                                                     .agent_version = std::move(agent_version)},
+                                                     .agent_version = std::move(agent_version),
+                                                     .heap = heap},
                                   state->ForExecution(), *std::move(taken), std::move(token),
                                   [weak = std::weak_ptr<State>(state), id = run.id](Execution::Release release) {
                                     if (std::shared_ptr<State> state = weak.lock()) {
@@ -95,7 +100,11 @@ Awaitable<std::unique_ptr<RunEngine::State::Executing>> RunEngine::State::TakeUp
   if (stop != Execution::StopReason::kNone) {
     state->Stop(run.id, stop, state->options.cancel_grace);
   }
-  auto strand = boost::asio::make_strand(state->dependencies.executor->get());
+  auto bare = boost::asio::make_strand(state->dependencies.executor->get());
+  boost::asio::any_io_executor strand = bare;
+  if (heap != nullptr) {
+    strand = MeteredExecutor(std::move(bare), heap);
+  }
   Watchdog::Watched watched =
       state->watchdog->Watch(strand, absl::StrCat("users/", run.owner, "/runs/", run.id),
                              [weak = std::weak_ptr<State>(state), id = run.id](const Watchdog::Report& report) {
@@ -137,6 +146,20 @@ absl::Status RunEngine::State::Prepare(const RunRecord& run, std::string& agent_
   }
   agent = instances.Count(std::move(agent), run.name());
   return absl::OkStatus();
+}
+
+std::shared_ptr<HeapAccount> RunEngine::State::OpenHeap(const std::string& id) {
+  if (options.max_heap_bytes_per_run == 0) {
+    return nullptr;
+  }
+  // Elsewhere: the agent's thread is in the middle of an allocation.
+  return std::make_shared<HeapAccount>(
+      static_cast<int64_t>(options.max_heap_bytes_per_run), [weak = weak_from_this(), id] {
+        if (std::shared_ptr<State> state = weak.lock()) {
+          Executor* executor = state->dependencies.executor;
+          executor->Post([state = std::move(state), id] { state->OnMemoryExceeded(id); });
+        }
+      });
 }
 
 ExecutionDependencies RunEngine::State::ForExecution() {

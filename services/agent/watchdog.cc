@@ -82,15 +82,21 @@ struct Watchdog::State {
 
   absl::Duration Interval() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
     const absl::Duration wanted = limit > absl::ZeroDuration() ? limit : absl::InfiniteDuration();
-    return releasing || starved > 0 ? std::min(wanted, kMoment) : wanted;
+    return releasing || pressed ? std::min(wanted, kMoment) : wanted;
   }
 
   void Look(bool released) {
+    const uint64_t steps = executor->steps();
+    const bool moved = steps != std::exchange(last_steps, steps);
     if (question->open()) {
-      // No thread is free to answer. With one more, those that are only waiting will.
-      starved += AddThread();
+      // Nobody has come to the question yet: all threads are held, or they have much to do. Held are all when none has done anything since the
+      // last look, a moment ago. With one thread more, those that are only waiting will answer.
+      if (std::exchange(pressed, true) && !moved) {
+        starved += AddThread();
+      }
       return;
     }
+    pressed = false;
     // Those that had no thread to answer on get another limit.
     const bool reports = !released && starved == 0;
     const int64_t resident = ResidentBytes();
@@ -151,6 +157,8 @@ struct Watchdog::State {
   // Of the watching thread alone.
   const std::shared_ptr<Question> question = std::make_shared<Question>();  // To the executor itself.
   bool exhausted = false;                                                   // No more threads could be added.
+  bool pressed = false;                                                     // It was not answered at the last look.
+  uint64_t last_steps = 0;                                                  // Of the executor at the last look.
   int starved = 0;             // Threads added because none was free to answer it.
   int64_t asked_resident = 0;  // The process's memory when the questions were asked.
   std::thread thread;

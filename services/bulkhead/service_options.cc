@@ -180,6 +180,9 @@ absl::StatusOr<agent::AgentServer::Options> AgentOptions(const common::v1::Agent
   if (config.has_max_steps_per_run()) {
     options.max_steps_per_run = static_cast<int>(config.max_steps_per_run());
   }
+  if (config.has_max_heap_bytes_per_run()) {
+    options.max_heap_bytes_per_run = config.max_heap_bytes_per_run();
+  }
   if (config.has_max_waiting_in_memory()) {
     options.max_waiting_in_memory = config.max_waiting_in_memory();
   }

@@ -56,7 +56,7 @@ std::string FunctionName(const std::string& tool, const std::map<std::string, st
 bool Ends(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
   return reason == "RUN_CANCELLED" || reason == "RUN_TIMED_OUT" || reason == "BRANCH_LOST" ||
-         reason == "AGENT_UNRESPONSIVE";
+         reason == "AGENT_UNRESPONSIVE" || reason == "AGENT_MEMORY_EXCEEDED";
 }
 
 class ModelAgent final : public Agent {

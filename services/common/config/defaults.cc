@@ -29,6 +29,7 @@ constinit const std::string_view kBuiltInDefaults = R"json({
     "max_waiting_in_memory": 1000,
     "max_steps_per_run": 10000,
     "max_journal_bytes_per_run": 268435456,
+    "max_heap_bytes_per_run": 1073741824,
     "run_timeout": "1h",
     "cancel_grace": "10s",
     "unresponsive_after": "30s",

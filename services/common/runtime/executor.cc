@@ -1,6 +1,9 @@
 #include "services/common/runtime/executor.h"
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -27,7 +30,7 @@ namespace bulkhead {
 namespace {
 
 constexpr size_t kMaxAddedThreads = 32;
-// How long an added thread works before it looks whether it shall end.
+// How long an added thread waits for work before it looks whether it shall end.
 constexpr std::chrono::milliseconds kSlice(50);
 // How long the destructor waits for threads that are held. Real time.
 constexpr absl::Duration kHeldLimit = absl::Seconds(2);
@@ -106,7 +109,9 @@ struct Executor::State : std::enable_shared_from_this<Executor::State> {
       if (added) {
         self->RunWhileWanted();
       } else {
-        self->context.run();
+        while (self->context.run_one() > 0) {
+          ++self->steps;
+        }
       }
       absl::MutexLock lock(self->mutex);
       --self->running;
@@ -116,7 +121,8 @@ struct Executor::State : std::enable_shared_from_this<Executor::State> {
 
   void RunWhileWanted() {
     while (!context.stopped()) {
-      context.run_for(kSlice);
+      const bool worked = context.run_one_for(kSlice) > 0;
+      steps += worked;
       absl::MutexLock lock(mutex);
       if (surplus > 0) {
         --surplus;
@@ -138,6 +144,7 @@ struct Executor::State : std::enable_shared_from_this<Executor::State> {
 
   const Options options;
   const std::shared_ptr<ActiveCount> active = std::make_shared<ActiveCount>();
+  std::atomic<uint64_t> steps = 0;
   boost::asio::io_context context;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
   absl::Mutex mutex;
@@ -187,6 +194,8 @@ Executor::~Executor() {
     KeepForEver(state_);
   }
 }
+
+uint64_t Executor::steps() const { return state_->steps; }
 
 boost::asio::any_io_executor Executor::get() const { return state_->context.get_executor(); }
 

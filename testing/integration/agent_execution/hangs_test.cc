@@ -186,6 +186,71 @@ TEST_F(HangsTest, AllocationThatCannotBeMadeFailsItsRunAndNothingElse) {
   ExpectOthersGoOn();
 }
 
+// Takes more and more memory, `bytes` at a time; between two times it awaits something if `awaits`.
+Result Hoard(RunContext& run, size_t bytes, bool awaits) {
+  std::vector<std::string> hoard;
+  while (true) {
+    hoard.emplace_back(bytes, 'x');
+    if (awaits) {
+      co_await run.Think("more");
+    }
+  }
+}
+
+void LimitHeap(common::v1::AgentConfig& config) { config.set_max_heap_bytes_per_run(64 << 20); }
+
+TEST_F(HangsTest, AgentThatAllocatesWithoutEndIsStoppedByItsHeap) {
+  Covers({"AE-5", "AE-8", "RF-5"});
+  Start(
+      [](RunContext& run, const json& input) -> Result {
+        return Hoard(run, input.at("bytes").get<size_t>(), input.at("awaits").get<bool>());
+      },
+      LimitHeap);
+  for (const json& input : {json{{"bytes", 8 << 20}, {"awaits", false}}, json{{"bytes", 8 << 20}, {"awaits", true}},
+                            json{{"bytes", 20'000}, {"awaits", false}}}) {
+    ASSERT_OK_AND_ASSIGN(const v1::Run ended, RunToEnd(input));
+    EXPECT_EQ(ended.state(), v1::RUN_STATE_FAILED) << input;
+    EXPECT_EQ(ended.error().reason(), "AGENT_MEMORY_EXCEEDED") << input;
+  }
+  AwaitInstances(0);
+  ExpectOthersGoOn();
+}
+
+TEST_F(HangsTest, AgentThatSwallowsItsFailedAllocationsEndsAllTheSame) {
+  Covers({"AE-5", "RF-5"});
+  Start(
+      [](RunContext& run, const json&) -> Result {
+        while (true) {
+          try {
+            co_await Hoard(run, 8 << 20, /*awaits=*/false);
+          } catch (const std::bad_alloc&) {
+            // And once more.
+          }
+          co_await run.Think("it was too much");
+        }
+      },
+      LimitHeap);
+  ASSERT_OK_AND_ASSIGN(const v1::Run ended, RunToEnd());
+  EXPECT_EQ(ended.error().reason(), "AGENT_MEMORY_EXCEEDED");
+  AwaitInstances(0);
+  ExpectOthersGoOn();
+}
+
+TEST_F(HangsTest, AgentThatFreesWhatItTakesMayTakeMuchInAll) {
+  Covers({"AE-8"});
+  Start(
+      [](RunContext& run, const json&) -> Result {
+        for (int i = 0; i < 40; ++i) {
+          const std::string text(8 << 20, 'x');
+          CO_RETURN_IF_ERROR((co_await run.CallTool("count", {{"text", text.substr(0, 100'000)}})).status());
+        }
+        co_return Answer{.summary = "done"};
+      },
+      LimitHeap);
+  ASSERT_OK_AND_ASSIGN(const v1::Run ended, RunToEnd());
+  EXPECT_EQ(ended.state(), v1::RUN_STATE_SUCCEEDED) << ended.error().message();
+}
+
 TEST_F(HangsTest, RunThatKeepsWithoutEndIsStoppedByItsBytes) {
   Covers({"AE-5", "AE-8"});
   Start(
