@@ -183,7 +183,7 @@ TEST_F(RunPutAwayTest, DeadlineEndsIt) {
   const RunRecord ended = Ended();
   EXPECT_EQ(ended.state, RunState::kTimedOut);
   EXPECT_EQ(ended.error->reason, "RUN_TIMED_OUT");
-  EXPECT_EQ(clock_.pending_timers(), 0u);
+  Await([this] { return clock_.pending_timers() == 0; }, "no timer left behind");
 }
 
 TEST_F(RunPutAwayTest, RunThatIsHeldBackStaysAwayUntilItIsLetGoOn) {

@@ -188,5 +188,112 @@ TEST_F(ToolQuotaTest, RunThatEndsBeforeItMayCallIsToldSoAtOnce) {
   ExpectWholeStory(ada, run);
 }
 
+// Two users' runs that each ask, sleep and call a tool, of which one may stay in memory while they wait.
+class WaitingQuotaTest : public ::testing::Test {
+ protected:
+  static constexpr int kRuns = 6;
+
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(
+        platform_,
+        Harness::Builder()
+            .WithUsers({"ada", "bob"})
+            .WithTool(tool_)
+            .WithAgent(
+                ScriptedAgent("patient",
+                              [](agent::RunContext& run, const json& input) -> Awaitable<absl::StatusOr<Answer>> {
+                                CO_ASSIGN_OR_RETURN(const agent::ApprovalDecision decision,
+                                                    co_await run.RequestApproval({.question = "Go on?"}));
+                                CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Minutes(5)));
+                                CO_RETURN_IF_ERROR((co_await run.CallTool("count", input)).status());
+                                co_return Answer{.summary = decision.allowed ? "went on" : "was told not to"};
+                              }))
+            .Configure([](common::v1::PlatformConfig& config) { config.mutable_agent()->set_max_waiting_in_memory(1); })
+            .Build());
+    for (int i = 0; i < kRuns; ++i) {
+      User& user = platform_->As(i % 2 == 0 ? "ada" : "bob");
+      ASSERT_OK_AND_ASSIGN(std::string run, user.StartRun("patient", {{"number", i}}));
+      runs_.emplace_back(&user, std::move(run));
+    }
+  }
+
+  // Those that are put away have no agent.
+  void AwaitInstances(int count) {
+    ASSERT_OK(WaitFor([&] { return platform_->platform().live_agent_instances() == count; }, "instances of agents",
+                      [&] { return absl::StrCat(platform_->platform().live_agent_instances()); }));
+  }
+
+  void DecideAll() {
+    for (auto& [user, run] : runs_) {
+      ASSERT_OK_AND_ASSIGN(const v1::Approval approval, user->WaitForApproval(run));
+      ASSERT_OK(user->Decide(approval, /*allow=*/true));
+    }
+  }
+
+  void ExpectAllGoOn() {
+    for (auto& [user, run] : runs_) {
+      ASSERT_OK(WaitFor(
+          [&] {
+            platform_->Advance(absl::Minutes(1));
+            return user->GetRun(run)->state() == v1::RUN_STATE_SUCCEEDED;
+          },
+          "the run's end"));
+      ASSERT_OK_AND_ASSIGN(const v1::Run ended, user->WaitForRun(run));
+      EXPECT_EQ(ended.answer().summary(), "went on");
+      ExpectWholeStory(*user, run);
+    }
+    EXPECT_EQ(tool_->runs(), kRuns);
+  }
+
+  std::shared_ptr<CountingTool> tool_ = std::make_shared<CountingTool>("count", tool::RepeatPolicy::kAtMostOnce);
+  std::unique_ptr<Harness> platform_;
+  std::vector<std::pair<User*, std::string>> runs_;
+};
+
+TEST_F(WaitingQuotaTest, RunsThatWaitArePutAwayAndNobodyCanTell) {
+  Covers({"AE-8", "AE-10", "RF-5"});
+  for (auto& [user, run] : runs_) {
+    ASSERT_OK(user->WaitForState(run, "RUN_STATE_AWAITING_APPROVAL"));
+  }
+  AwaitInstances(1);
+  DecideAll();
+  ExpectAllGoOn();
+  for (auto& [user, run] : runs_) {
+    EXPECT_THAT(user->EventTypesOf(run),
+                IsOkAndHolds(ElementsAre("run_queued", "agent_started", "approval_requested", "approval_resolved",
+                                         "tool_executing", "tool_completed", "agent_completed")));
+  }
+  AwaitInstances(0);
+}
+
+TEST_F(WaitingQuotaTest, CrashWhileTheyArePutAwayLosesNone) {
+  Covers({"AE-6", "AE-8", "AE-10"});
+  for (auto& [user, run] : runs_) {
+    ASSERT_OK(user->WaitForState(run, "RUN_STATE_AWAITING_APPROVAL"));
+  }
+  AwaitInstances(1);
+  platform_->Crash();
+  ASSERT_OK(platform_->Start());
+  AwaitInstances(1);
+  DecideAll();
+  ExpectAllGoOn();
+}
+
+TEST_F(WaitingQuotaTest, CancelledWhileItIsPutAwayEndsAndLeavesNoQuestion) {
+  Covers({"AE-4", "AE-10"});
+  for (auto& [user, run] : runs_) {
+    ASSERT_OK(user->WaitForState(run, "RUN_STATE_AWAITING_APPROVAL"));
+  }
+  AwaitInstances(1);
+  for (auto& [user, run] : runs_) {
+    ASSERT_OK(user->CancelRun(run));
+    ASSERT_OK_AND_ASSIGN(const v1::Run ended, user->WaitForRun(run));
+    EXPECT_EQ(ended.state(), v1::RUN_STATE_CANCELLED);
+    ExpectWholeStory(*user, run);
+  }
+  EXPECT_EQ(tool_->runs(), 0);
+  AwaitInstances(0);
+}
+
 }  // namespace
 }  // namespace bulkhead::testing
