@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "bulkhead/agent/v1/run_service.grpc.pb.h"
+#include "bulkhead/agent/v1/run_service.pb.h"
 #include "services/agent/agent_catalog.h"
 #include "services/agent/agent_registry.h"
 #include "services/agent/agents/analyst.h"
@@ -40,6 +40,7 @@
 #include "services/common/paging/page_token.h"
 #include "services/common/pipeline/stores.h"
 #include "services/common/rpc/revocation_set.h"
+#include "services/common/rpc/server.h"
 #include "services/common/rpc/service_token_source.h"
 #include "services/common/runtime/block_on.h"
 #include "services/common/status/error.h"
@@ -67,155 +68,114 @@ absl::StatusOr<int64_t> Position(std::string_view list, std::string_view token) 
 }
 
 // Adapters: validate, call the core, convert.
-class RunServiceImpl final : public v1::RunService::CallbackService {
+class RunServiceImpl final : public rpc::Service {
  public:
-  RunServiceImpl(rpc::ServerDependencies calls, RunServiceCore* core, const ThreadStore* threads,
+  RunServiceImpl(const rpc::ServerDependencies& calls, RunServiceCore* core, const ThreadStore* threads,
                  const crypto::Sealer* sealer)
-      : calls_(calls), core_(core), threads_(threads), sealer_(sealer) {}
-
-  grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const v1::GetRunRequest* request,
-                                   v1::Run* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/GetRun", context, request, response,
-        [this](const rpc::CallContext& call, const v1::GetRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-          CO_ASSIGN_OR_RETURN(RunRecord run, core_->store().For(call.user->user()).Get(id));
-          co_return ToProto(run);
-        });
-  }
-
-  grpc::ServerUnaryReactor* ListRuns(grpc::CallbackServerContext* context, const v1::ListRunsRequest* request,
-                                     v1::ListRunsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/ListRuns", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListRunsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListRunsResponse>> { co_return List(call.user->user(), request); });
-  }
-
-  grpc::ServerUnaryReactor* CreateRun(grpc::CallbackServerContext* context, const v1::CreateRunRequest* request,
-                                      v1::Run* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/CreateRun", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::CreateRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-                             NewRun wanted;
-                             CO_ASSIGN_OR_RETURN(wanted.agent, ParseAgentName(request.agent()));
-                             wanted.input = ToJson(request.input());
-                             wanted.request_id = request.request_id();
-                             if (request.has_timeout()) {
-                               wanted.timeout = absl::Seconds(request.timeout().seconds()) +
-                                                absl::Nanoseconds(request.timeout().nanos());
-                             }
-                             if (!request.thread().empty()) {
-                               CO_ASSIGN_OR_RETURN(wanted.thread, ParseThreadName(request.thread(), call.user->user()));
-                             }
-                             CO_ASSIGN_OR_RETURN(wanted.busy, ParseBusyPolicy(request.busy_policy()));
-                             CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
-                             co_return ToProto(run);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* DeleteRun(grpc::CallbackServerContext* context, const v1::DeleteRunRequest* request,
-                                      Empty* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/DeleteRun", context, request, response,
-        [this](const rpc::CallContext& call, const v1::DeleteRunRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
-          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-          const RunStore::Scoped runs = core_->store().For(call.user->user());
-          CO_RETURN_IF_ERROR(co_await runs.Delete(std::move(id)));
-          co_return Empty();
-        });
-  }
-
-  grpc::ServerUnaryReactor* CancelRun(grpc::CallbackServerContext* context, const v1::CancelRunRequest* request,
-                                      v1::Run* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/CancelRun", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::CancelRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-                             CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Cancel(call.user->user(), std::move(id),
-                                                                                       request.comment()));
-                             co_return ToProto(run);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* RetryRun(grpc::CallbackServerContext* context, const v1::RetryRunRequest* request,
-                                     v1::Run* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/RetryRun", context, request, response,
-        [this](const rpc::CallContext& call, const v1::RetryRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-          CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-          CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Retry(call, std::move(id), request.request_id()));
-          co_return ToProto(run);
-        });
-  }
-
-  grpc::ServerUnaryReactor* InterruptRun(grpc::CallbackServerContext* context, const v1::InterruptRunRequest* request,
-                                         v1::Run* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/InterruptRun", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::InterruptRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-                             CO_ASSIGN_OR_RETURN(RunRecord run,
-                                                 co_await core_->Interrupt(call.user->user(), std::move(id)));
-                             co_return ToProto(run);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* ResumeRun(grpc::CallbackServerContext* context, const v1::ResumeRunRequest* request,
-                                      v1::Run* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/ResumeRun", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::ResumeRunRequest& request) -> Awaitable<absl::StatusOr<v1::Run>> {
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
-                             CO_ASSIGN_OR_RETURN(RunRecord run,
-                                                 co_await core_->Resume(call.user->user(), std::move(id)));
-                             co_return ToProto(run);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* ListApprovals(grpc::CallbackServerContext* context, const v1::ListApprovalsRequest* request,
-                                          v1::ListApprovalsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/ListApprovals", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::ListApprovalsRequest& request) -> Awaitable<absl::StatusOr<v1::ListApprovalsResponse>> {
-          co_return Approvals(call.user->user(), request);
-        });
-  }
-
-  grpc::ServerUnaryReactor* ResolveApproval(grpc::CallbackServerContext* context,
-                                            const v1::ResolveApprovalRequest* request,
-                                            v1::Approval* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.RunService/ResolveApproval", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::ResolveApprovalRequest& request) -> Awaitable<absl::StatusOr<v1::Approval>> {
-          const std::string& user = call.user->user();
-          CO_ASSIGN_OR_RETURN(ApprovalName name, ParseApprovalName(request.name(), user));
-          ApprovalDecision decision;
-          switch (request.decision().verdict()) {
-            case v1::Decision::VERDICT_ALLOW:
-              decision.allowed = true;
-              break;
-            case v1::Decision::VERDICT_DENY:
-              break;
-            default:
-              co_return MakeError(absl::StatusCode::kInvalidArgument,
-                                  "decision.verdict must be VERDICT_ALLOW or VERDICT_DENY",
-                                  {.domain = "bulkhead.agent", .reason = "VERDICT_INVALID"});
-          }
-          decision.comment = request.decision().comment();
-          if (request.decision().has_edited_arguments()) {
-            decision.edited_arguments = ToJson(request.decision().edited_arguments());
-          }
-          CO_ASSIGN_OR_RETURN(ApprovalRecord approval,
-                              co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
-                                                      request.call_hash(), std::move(decision)));
-          co_return ToProto(approval, user);
-        });
+      : Service("bulkhead.agent.v1.RunService", calls), core_(core), threads_(threads), sealer_(sealer) {
+    Unary("GetRun", &RunServiceImpl::GetRun);
+    Unary("ListRuns", &RunServiceImpl::ListRuns);
+    Unary("CreateRun", &RunServiceImpl::CreateRun);
+    Unary("DeleteRun", &RunServiceImpl::DeleteRun);
+    Unary("CancelRun", &RunServiceImpl::CancelRun);
+    Unary("RetryRun", &RunServiceImpl::RetryRun);
+    Unary("InterruptRun", &RunServiceImpl::InterruptRun);
+    Unary("ResumeRun", &RunServiceImpl::ResumeRun);
+    Unary("ListApprovals", &RunServiceImpl::ListApprovals);
+    Unary("ResolveApproval", &RunServiceImpl::ResolveApproval);
   }
 
  private:
+  Awaitable<absl::StatusOr<v1::Run>> GetRun(const rpc::CallContext& call, const v1::GetRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, core_->store().For(call.user->user()).Get(id));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<v1::ListRunsResponse>> ListRuns(const rpc::CallContext& call,
+                                                           const v1::ListRunsRequest& request) {
+    co_return List(call.user->user(), request);
+  }
+
+  Awaitable<absl::StatusOr<v1::Run>> CreateRun(const rpc::CallContext& call, const v1::CreateRunRequest& request) {
+    NewRun wanted;
+    CO_ASSIGN_OR_RETURN(wanted.agent, ParseAgentName(request.agent()));
+    wanted.input = ToJson(request.input());
+    wanted.request_id = request.request_id();
+    if (request.has_timeout()) {
+      wanted.timeout = absl::Seconds(request.timeout().seconds()) + absl::Nanoseconds(request.timeout().nanos());
+    }
+    if (!request.thread().empty()) {
+      CO_ASSIGN_OR_RETURN(wanted.thread, ParseThreadName(request.thread(), call.user->user()));
+    }
+    CO_ASSIGN_OR_RETURN(wanted.busy, ParseBusyPolicy(request.busy_policy()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Create(call, std::move(wanted)));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<Empty>> DeleteRun(const rpc::CallContext& call, const v1::DeleteRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    const RunStore::Scoped runs = core_->store().For(call.user->user());
+    CO_RETURN_IF_ERROR(co_await runs.Delete(std::move(id)));
+    co_return Empty();
+  }
+
+  Awaitable<absl::StatusOr<v1::Run>> CancelRun(const rpc::CallContext& call, const v1::CancelRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Cancel(call.user->user(), std::move(id), request.comment()));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<v1::Run>> RetryRun(const rpc::CallContext& call, const v1::RetryRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Retry(call, std::move(id), request.request_id()));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<v1::Run>> InterruptRun(const rpc::CallContext& call,
+                                                  const v1::InterruptRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Interrupt(call.user->user(), std::move(id)));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<v1::Run>> ResumeRun(const rpc::CallContext& call, const v1::ResumeRunRequest& request) {
+    CO_ASSIGN_OR_RETURN(std::string id, ParseRunName(request.name(), call.user->user()));
+    CO_ASSIGN_OR_RETURN(RunRecord run, co_await core_->Resume(call.user->user(), std::move(id)));
+    co_return ToProto(run);
+  }
+
+  Awaitable<absl::StatusOr<v1::ListApprovalsResponse>> ListApprovals(const rpc::CallContext& call,
+                                                                     const v1::ListApprovalsRequest& request) {
+    co_return Approvals(call.user->user(), request);
+  }
+
+  Awaitable<absl::StatusOr<v1::Approval>> ResolveApproval(const rpc::CallContext& call,
+                                                          const v1::ResolveApprovalRequest& request) {
+    const std::string& user = call.user->user();
+    CO_ASSIGN_OR_RETURN(ApprovalName name, ParseApprovalName(request.name(), user));
+    ApprovalDecision decision;
+    switch (request.decision().verdict()) {
+      case v1::Decision::VERDICT_ALLOW:
+        decision.allowed = true;
+        break;
+      case v1::Decision::VERDICT_DENY:
+        break;
+      default:
+        co_return MakeError(absl::StatusCode::kInvalidArgument,
+                            "decision.verdict must be VERDICT_ALLOW or VERDICT_DENY",
+                            {.domain = "bulkhead.agent", .reason = "VERDICT_INVALID"});
+    }
+    decision.comment = request.decision().comment();
+    if (request.decision().has_edited_arguments()) {
+      decision.edited_arguments = ToJson(request.decision().edited_arguments());
+    }
+    CO_ASSIGN_OR_RETURN(ApprovalRecord approval,
+                        co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
+                                                request.call_hash(), std::move(decision)));
+    co_return ToProto(approval, user);
+  }
+
   absl::StatusOr<v1::ListRunsResponse> List(const std::string& user, const v1::ListRunsRequest& request) {
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
     RunFilter filter;
@@ -284,7 +244,6 @@ class RunServiceImpl final : public v1::RunService::CallbackService {
     return response;
   }
 
-  const rpc::ServerDependencies calls_;
   RunServiceCore* const core_;
   const ThreadStore* const threads_;
   const crypto::Sealer* const sealer_;

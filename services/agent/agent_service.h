@@ -19,7 +19,7 @@
 #include "services/common/crypto/crypto.h"
 #include "services/common/crypto/secret.h"
 #include "services/common/ids/id_generator.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/time/clock.h"
 

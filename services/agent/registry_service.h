@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "services/agent/agent_catalog.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 
 namespace grpc {
 class Service;

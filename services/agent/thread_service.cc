@@ -9,11 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
-#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
+#include "bulkhead/agent/v1/thread_service.pb.h"
 #include "services/agent/thread_proto.h"
 #include "services/common/identity/user_context.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/rpc/call_context.h"
+#include "services/common/rpc/server.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -25,83 +26,66 @@ using google::protobuf::Empty;
 constexpr size_t kMaxRequestIdBytes = 128;
 
 // Adapters: validate, call the store, convert.
-class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
+class ThreadServiceImpl final : public rpc::Service {
  public:
-  ThreadServiceImpl(rpc::ServerDependencies calls, ThreadServiceOptions options) : calls_(calls), options_(options) {}
-
-  grpc::ServerUnaryReactor* GetThread(grpc::CallbackServerContext* context, const v1::GetThreadRequest* request,
-                                      v1::Thread* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/GetThread", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::GetThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
-                             const std::string& user = call.user->user();
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
-                             CO_ASSIGN_OR_RETURN(ThreadRecord thread, options_.store->For(user).Get(id));
-                             co_return ToProto(thread);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* ListThreads(grpc::CallbackServerContext* context, const v1::ListThreadsRequest* request,
-                                        v1::ListThreadsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.ThreadService/ListThreads", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListThreadsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListThreadsResponse>> { co_return List(call.user->user(), request); });
-  }
-
-  grpc::ServerUnaryReactor* CreateThread(grpc::CallbackServerContext* context, const v1::CreateThreadRequest* request,
-                                         v1::Thread* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.agent.v1.ThreadService/CreateThread", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::CreateThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
-          if (request.request_id().size() > kMaxRequestIdBytes) {
-            co_return MakeError(absl::StatusCode::kInvalidArgument,
-                                absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"),
-                                {.domain = "bulkhead.agent", .reason = "REQUEST_ID_INVALID"});
-          }
-          CO_ASSIGN_OR_RETURN(ThreadChange wanted, ParseThread(request.thread()));
-          ThreadRecord thread;
-          thread.id = options_.ids->NewId("thread");
-          thread.title = *std::move(wanted.title);
-          thread.busy_policy = *wanted.busy_policy;
-          thread.create_time = options_.clock->Now();
-          const ThreadStore::Scoped threads = options_.store->For(call.user->user());
-          CO_ASSIGN_OR_RETURN(thread,
-                              co_await threads.Create(std::move(thread), request.request_id(), options_.max_threads));
-          co_return ToProto(thread);
-        });
-  }
-
-  grpc::ServerUnaryReactor* UpdateThread(grpc::CallbackServerContext* context, const v1::UpdateThreadRequest* request,
-                                         v1::Thread* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/UpdateThread", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::UpdateThreadRequest& request) -> Awaitable<absl::StatusOr<v1::Thread>> {
-                             const std::string& user = call.user->user();
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.thread().name(), user));
-                             CO_ASSIGN_OR_RETURN(ThreadChange change, ParseThreadChange(request));
-                             const ThreadStore::Scoped threads = options_.store->For(user);
-                             CO_ASSIGN_OR_RETURN(ThreadRecord thread,
-                                                 co_await threads.Update(std::move(id), std::move(change)));
-                             co_return ToProto(thread);
-                           });
-  }
-
-  grpc::ServerUnaryReactor* DeleteThread(grpc::CallbackServerContext* context, const v1::DeleteThreadRequest* request,
-                                         Empty* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.agent.v1.ThreadService/DeleteThread", context, request, response,
-                           [this](const rpc::CallContext& call,
-                                  const v1::DeleteThreadRequest& request) -> Awaitable<absl::StatusOr<Empty>> {
-                             const std::string& user = call.user->user();
-                             CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
-                             const ThreadStore::Scoped threads = options_.store->For(user);
-                             CO_RETURN_IF_ERROR(co_await threads.Delete(std::move(id)));
-                             co_return Empty();
-                           });
+  ThreadServiceImpl(const rpc::ServerDependencies& calls, ThreadServiceOptions options)
+      : Service("bulkhead.agent.v1.ThreadService", calls), options_(options) {
+    Unary("GetThread", &ThreadServiceImpl::GetThread);
+    Unary("ListThreads", &ThreadServiceImpl::ListThreads);
+    Unary("CreateThread", &ThreadServiceImpl::CreateThread);
+    Unary("UpdateThread", &ThreadServiceImpl::UpdateThread);
+    Unary("DeleteThread", &ThreadServiceImpl::DeleteThread);
   }
 
  private:
+  Awaitable<absl::StatusOr<v1::Thread>> GetThread(const rpc::CallContext& call, const v1::GetThreadRequest& request) {
+    const std::string& user = call.user->user();
+    CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
+    CO_ASSIGN_OR_RETURN(ThreadRecord thread, options_.store->For(user).Get(id));
+    co_return ToProto(thread);
+  }
+
+  Awaitable<absl::StatusOr<v1::ListThreadsResponse>> ListThreads(const rpc::CallContext& call,
+                                                                 const v1::ListThreadsRequest& request) {
+    co_return List(call.user->user(), request);
+  }
+
+  Awaitable<absl::StatusOr<v1::Thread>> CreateThread(const rpc::CallContext& call,
+                                                     const v1::CreateThreadRequest& request) {
+    if (request.request_id().size() > kMaxRequestIdBytes) {
+      co_return MakeError(absl::StatusCode::kInvalidArgument,
+                          absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"),
+                          {.domain = "bulkhead.agent", .reason = "REQUEST_ID_INVALID"});
+    }
+    CO_ASSIGN_OR_RETURN(ThreadChange wanted, ParseThread(request.thread()));
+    ThreadRecord thread;
+    thread.id = options_.ids->NewId("thread");
+    thread.title = *std::move(wanted.title);
+    thread.busy_policy = *wanted.busy_policy;
+    thread.create_time = options_.clock->Now();
+    const ThreadStore::Scoped threads = options_.store->For(call.user->user());
+    CO_ASSIGN_OR_RETURN(thread, co_await threads.Create(std::move(thread), request.request_id(), options_.max_threads));
+    co_return ToProto(thread);
+  }
+
+  Awaitable<absl::StatusOr<v1::Thread>> UpdateThread(const rpc::CallContext& call,
+                                                     const v1::UpdateThreadRequest& request) {
+    const std::string& user = call.user->user();
+    CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.thread().name(), user));
+    CO_ASSIGN_OR_RETURN(ThreadChange change, ParseThreadChange(request));
+    const ThreadStore::Scoped threads = options_.store->For(user);
+    CO_ASSIGN_OR_RETURN(ThreadRecord thread, co_await threads.Update(std::move(id), std::move(change)));
+    co_return ToProto(thread);
+  }
+
+  Awaitable<absl::StatusOr<Empty>> DeleteThread(const rpc::CallContext& call, const v1::DeleteThreadRequest& request) {
+    const std::string& user = call.user->user();
+    CO_ASSIGN_OR_RETURN(std::string id, ParseThreadName(request.name(), user));
+    const ThreadStore::Scoped threads = options_.store->For(user);
+    CO_RETURN_IF_ERROR(co_await threads.Delete(std::move(id)));
+    co_return Empty();
+  }
+
   absl::StatusOr<v1::ListThreadsResponse> List(const std::string& user, const v1::ListThreadsRequest& request) {
     const std::string list = absl::StrCat("threads ", user);
     ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
@@ -132,7 +116,6 @@ class ThreadServiceImpl final : public v1::ThreadService::CallbackService {
     return response;
   }
 
-  const rpc::ServerDependencies calls_;
   const ThreadServiceOptions options_;
 };
 

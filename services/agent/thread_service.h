@@ -6,7 +6,7 @@
 
 #include "services/agent/thread_store.h"
 #include "services/common/ids/id_generator.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/time/clock.h"
 
 namespace grpc {

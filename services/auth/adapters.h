@@ -3,7 +3,10 @@
 #define SERVICES_AUTH_ADAPTERS_H_
 
 #include <memory>
+#include <string_view>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "grpcpp/impl/service_type.h"
 #include "services/auth/accounts.h"
 #include "services/auth/audit_log.h"
@@ -13,8 +16,12 @@
 #include "services/auth/roles.h"
 #include "services/auth/sign_ins.h"
 #include "services/auth/token_exchange.h"
+#include "services/common/rpc/call_context.h"
 #include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
+#include "services/common/runtime/awaitable.h"
 #include "services/common/runtime/executor.h"
+#include "services/common/status/macros.h"
 #include "services/common/time/clock.h"
 
 namespace bulkhead::auth {
@@ -33,22 +40,29 @@ std::unique_ptr<grpc::Service> NewRoleService(Edge edge, Roles* roles);
 std::unique_ptr<grpc::Service> NewRevocationService(Edge edge, RevocationLog* log, Clock* real_clock);
 std::unique_ptr<grpc::Service> NewAuditService(Edge edge, AuditLog* audit, BlockingPool* pool);
 
-// rpc::ServeUnary for methods that need a token, with one more check: auth holds the sessions, so a
-// revoked one is refused here at once, not only when its access token has expired.
-template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* ServeSignedIn(const Edge& edge, std::string_view method, grpc::CallbackServerContext* context,
-                                        const Request* request, Response* response, Handler handler) {
-  return rpc::ServeUnary(
-      edge.calls, method, context, request, response,
-      [sign_ins = edge.sign_ins, handler = std::move(handler)](
-          const rpc::CallContext& call, const Request& request) mutable -> Awaitable<absl::StatusOr<Response>> {
-        absl::Status live = sign_ins->RequireLive(*call.user);
-        if (!live.ok()) {
-          co_return live;
-        }
-        co_return co_await handler(call, request);
-      });
-}
+// Their base.
+class Adapter : public rpc::Service {
+ protected:
+  // `name` as "UserService".
+  Adapter(std::string_view name, const Edge& edge)
+      : Service(absl::StrCat("bulkhead.auth.v1.", name), edge.calls), edge_(edge) {}
+
+  // Unary for methods that need a token, with one more check: auth holds the sessions, so a revoked one is refused here
+  // at once, not only when its access token has expired.
+  template <typename Impl, typename Request, typename Response>
+  void UnarySignedIn(std::string_view method,
+                     Awaitable<absl::StatusOr<Response>> (Impl::*handler)(const rpc::CallContext&, const Request&)) {
+    Unary<Request, Response>(
+        method,
+        [impl = static_cast<Impl*>(this), handler](const rpc::CallContext& call,
+                                                   const Request& request) -> Awaitable<absl::StatusOr<Response>> {
+          CO_RETURN_IF_ERROR(impl->edge_.sign_ins->RequireLive(*call.user));
+          co_return co_await (impl->*handler)(call, request);
+        });
+  }
+
+  const Edge edge_;
+};
 
 }  // namespace bulkhead::auth
 

@@ -1,5 +1,4 @@
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,9 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "bulkhead/auth/v1/audit_service.grpc.pb.h"
 #include "bulkhead/auth/v1/audit_service.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/audit_log.h"
 #include "services/auth/caller.h"
@@ -56,27 +53,17 @@ absl::StatusOr<AuditLog::Filter> ParseFilter(const v1::ListAuditRecordsRequest& 
   return filter;
 }
 
-class AuditServiceImpl final : public v1::AuditService::CallbackService {
+class AuditServiceImpl final : public Adapter {
  public:
-  AuditServiceImpl(Edge edge, AuditLog* audit, BlockingPool* pool) : edge_(edge), audit_(audit), pool_(pool) {}
-
-  grpc::ServerUnaryReactor* ListAuditRecords(grpc::CallbackServerContext* context,
-                                             const v1::ListAuditRecordsRequest* request,
-                                             v1::ListAuditRecordsResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/ListAuditRecords", context, request, response,
-                         std::bind_front(&AuditServiceImpl::OnListAuditRecords, this));
-  }
-
-  grpc::ServerUnaryReactor* VerifyAuditLog(grpc::CallbackServerContext* context,
-                                           const v1::VerifyAuditLogRequest* request,
-                                           v1::VerifyAuditLogResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.AuditService/VerifyAuditLog", context, request, response,
-                         std::bind_front(&AuditServiceImpl::OnVerifyAuditLog, this));
+  AuditServiceImpl(const Edge& edge, AuditLog* audit, BlockingPool* pool)
+      : Adapter("AuditService", edge), audit_(audit), pool_(pool) {
+    UnarySignedIn("ListAuditRecords", &AuditServiceImpl::ListAuditRecords);
+    UnarySignedIn("VerifyAuditLog", &AuditServiceImpl::VerifyAuditLog);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::ListAuditRecordsResponse>> OnListAuditRecords(
-      const rpc::CallContext&, const v1::ListAuditRecordsRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListAuditRecordsResponse>> ListAuditRecords(const rpc::CallContext&,
+                                                                           const v1::ListAuditRecordsRequest& request) {
     CO_ASSIGN_OR_RETURN(AuditLog::Filter filter, ParseFilter(request));
     const std::string page_of = absl::StrCat("ListAuditRecords ", filter.user, " ", filter.action, " ",
                                              absl::FormatTime(filter.start), " ", absl::FormatTime(filter.end));
@@ -97,8 +84,8 @@ class AuditServiceImpl final : public v1::AuditService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> OnVerifyAuditLog(const rpc::CallContext&,
-                                                                         const v1::VerifyAuditLogRequest&) {
+  Awaitable<absl::StatusOr<v1::VerifyAuditLogResponse>> VerifyAuditLog(const rpc::CallContext&,
+                                                                       const v1::VerifyAuditLogRequest&) {
     CO_ASSIGN_OR_RETURN(AuditLog::Verification verification,
                         co_await RunBlocking(pool_, [audit = audit_] { return audit->Verify(); }));
     v1::VerifyAuditLogResponse response;
@@ -110,7 +97,6 @@ class AuditServiceImpl final : public v1::AuditService::CallbackService {
     co_return response;
   }
 
-  const Edge edge_;
   AuditLog* const audit_;
   BlockingPool* const pool_;
 };

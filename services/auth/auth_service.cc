@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "grpcpp/impl/service_type.h"
 #include "services/auth/accounts.h"
 #include "services/auth/adapters.h"
 #include "services/auth/audit_log.h"

@@ -11,7 +11,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "grpcpp/impl/service_type.h"
 #include "services/auth/accounts.h"
 #include "services/auth/oidc/provider.h"
 #include "services/auth/sign_in_throttle.h"
@@ -21,9 +20,13 @@
 #include "services/common/crypto/signature.h"
 #include "services/common/identity/token_verifier.h"
 #include "services/common/ids/id_generator.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/time/clock.h"
+
+namespace grpc {
+class Service;
+}
 
 namespace bulkhead::auth {
 

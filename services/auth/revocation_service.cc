@@ -1,4 +1,3 @@
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <vector>
@@ -6,9 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "bulkhead/auth/v1/revocation_service.grpc.pb.h"
 #include "bulkhead/auth/v1/revocation_service.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/errors.h"
 #include "services/auth/revocation_log.h"
@@ -38,21 +35,16 @@ v1::WatchRevocationsResponse ToProto(const RevocationRecord& record) {
   return response;
 }
 
-class RevocationServiceImpl final : public v1::RevocationService::CallbackService {
+class RevocationServiceImpl final : public Adapter {
  public:
-  RevocationServiceImpl(Edge edge, RevocationLog* log, Clock* real_clock)
-      : edge_(edge), log_(log), real_clock_(real_clock) {}
-
-  grpc::ServerWriteReactor<v1::WatchRevocationsResponse>* WatchRevocations(
-      grpc::CallbackServerContext* context, const v1::WatchRevocationsRequest* request) override {
-    return rpc::ServeStream<v1::WatchRevocationsRequest, v1::WatchRevocationsResponse>(
-        edge_.calls, "bulkhead.auth.v1.RevocationService/WatchRevocations", context, request,
-        std::bind_front(&RevocationServiceImpl::Follow, this));
+  RevocationServiceImpl(const Edge& edge, RevocationLog* log, Clock* real_clock)
+      : Adapter("RevocationService", edge), log_(log), real_clock_(real_clock) {
+    Stream("WatchRevocations", &RevocationServiceImpl::WatchRevocations);
   }
 
  private:
-  Awaitable<absl::Status> Follow(const rpc::CallContext& call, const v1::WatchRevocationsRequest& request,
-                                 rpc::StreamWriter<v1::WatchRevocationsResponse>& writer) {
+  Awaitable<absl::Status> WatchRevocations(const rpc::CallContext& call, const v1::WatchRevocationsRequest& request,
+                                           rpc::StreamWriter<v1::WatchRevocationsResponse>& writer) {
     // A cursor beyond the end is one of another log, which this one has taken the place of.
     uint64_t sent = request.after_sequence() <= log_->last() ? request.after_sequence() : 0;
     while (true) {
@@ -96,7 +88,6 @@ class RevocationServiceImpl final : public v1::RevocationService::CallbackServic
     co_return co_await writer.Write(std::move(caught_up));
   }
 
-  const Edge edge_;
   RevocationLog* const log_;
   Clock* const real_clock_;
 };

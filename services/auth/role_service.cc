@@ -1,4 +1,3 @@
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -6,10 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "bulkhead/auth/v1/role_service.grpc.pb.h"
 #include "bulkhead/auth/v1/role_service.pb.h"
 #include "google/protobuf/empty.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/roles.h"
@@ -35,44 +32,19 @@ absl::StatusOr<Role> ParseRole(const v1::Role& proto) {
       .id = std::move(id), .permissions = {proto.permissions().begin(), proto.permissions().end()}, .built_in = false};
 }
 
-class RoleServiceImpl final : public v1::RoleService::CallbackService {
+class RoleServiceImpl final : public Adapter {
  public:
-  RoleServiceImpl(Edge edge, Roles* roles) : edge_(edge), roles_(roles) {}
-
-  grpc::ServerUnaryReactor* ListRoles(grpc::CallbackServerContext* context, const v1::ListRolesRequest* request,
-                                      v1::ListRolesResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.RoleService/ListRoles", context, request, response,
-                         std::bind_front(&RoleServiceImpl::OnListRoles, this));
-  }
-
-  grpc::ServerUnaryReactor* CreateRole(grpc::CallbackServerContext* context, const v1::CreateRoleRequest* request,
-                                       v1::Role* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.RoleService/CreateRole", context, request, response,
-                         std::bind_front(&RoleServiceImpl::OnCreateRole, this));
-  }
-
-  grpc::ServerUnaryReactor* UpdateRole(grpc::CallbackServerContext* context, const v1::UpdateRoleRequest* request,
-                                       v1::Role* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.RoleService/UpdateRole", context, request, response,
-                         std::bind_front(&RoleServiceImpl::OnUpdateRole, this));
-  }
-
-  grpc::ServerUnaryReactor* DeleteRole(grpc::CallbackServerContext* context, const v1::DeleteRoleRequest* request,
-                                       Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.RoleService/DeleteRole", context, request, response,
-                         std::bind_front(&RoleServiceImpl::OnDeleteRole, this));
-  }
-
-  grpc::ServerUnaryReactor* CheckPermission(grpc::CallbackServerContext* context,
-                                            const v1::CheckPermissionRequest* request,
-                                            v1::CheckPermissionResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.RoleService/CheckPermission", context, request, response,
-                         std::bind_front(&RoleServiceImpl::OnCheckPermission, this));
+  RoleServiceImpl(const Edge& edge, Roles* roles) : Adapter("RoleService", edge), roles_(roles) {
+    UnarySignedIn("ListRoles", &RoleServiceImpl::ListRoles);
+    UnarySignedIn("CreateRole", &RoleServiceImpl::CreateRole);
+    UnarySignedIn("UpdateRole", &RoleServiceImpl::UpdateRole);
+    UnarySignedIn("DeleteRole", &RoleServiceImpl::DeleteRole);
+    UnarySignedIn("CheckPermission", &RoleServiceImpl::CheckPermission);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::ListRolesResponse>> OnListRoles(const rpc::CallContext&,
-                                                               const v1::ListRolesRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListRolesResponse>> ListRoles(const rpc::CallContext&,
+                                                             const v1::ListRolesRequest& request) {
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string after, DecodePageToken("ListRoles", request.page_token()));
     CO_ASSIGN_OR_RETURN(std::vector<Role> roles, roles_->List(after, size));
@@ -86,26 +58,26 @@ class RoleServiceImpl final : public v1::RoleService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::Role>> OnCreateRole(const rpc::CallContext& call, const v1::CreateRoleRequest& request) {
+  Awaitable<absl::StatusOr<v1::Role>> CreateRole(const rpc::CallContext& call, const v1::CreateRoleRequest& request) {
     CO_ASSIGN_OR_RETURN(Role role, ParseRole(request.role()));
     CO_ASSIGN_OR_RETURN(Role created, co_await roles_->Create(call, std::move(role)));
     co_return ToProto(created);
   }
 
-  Awaitable<absl::StatusOr<v1::Role>> OnUpdateRole(const rpc::CallContext& call, const v1::UpdateRoleRequest& request) {
+  Awaitable<absl::StatusOr<v1::Role>> UpdateRole(const rpc::CallContext& call, const v1::UpdateRoleRequest& request) {
     CO_ASSIGN_OR_RETURN(Role role, ParseRole(request.role()));
     CO_ASSIGN_OR_RETURN(Role updated, co_await roles_->Update(call, std::move(role)));
     co_return ToProto(updated);
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteRole(const rpc::CallContext& call, const v1::DeleteRoleRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> DeleteRole(const rpc::CallContext& call, const v1::DeleteRoleRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("roles", request.name()));
     CO_RETURN_IF_ERROR(co_await roles_->Delete(call, id));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::CheckPermissionResponse>> OnCheckPermission(const rpc::CallContext& call,
-                                                                           const v1::CheckPermissionRequest& request) {
+  Awaitable<absl::StatusOr<v1::CheckPermissionResponse>> CheckPermission(const rpc::CallContext& call,
+                                                                         const v1::CheckPermissionRequest& request) {
     CO_ASSIGN_OR_RETURN(Roles::Answer answer, co_await roles_->Check(call, request.permission(), request.resource()));
     v1::CheckPermissionResponse response;
     response.set_granted(answer.granted);
@@ -114,7 +86,6 @@ class RoleServiceImpl final : public v1::RoleService::CallbackService {
     co_return response;
   }
 
-  const Edge edge_;
   Roles* const roles_;
 };
 

@@ -1,4 +1,3 @@
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,10 +11,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
-#include "bulkhead/auth/v1/session_service.grpc.pb.h"
 #include "bulkhead/auth/v1/session_service.pb.h"
 #include "google/protobuf/empty.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/oidc/provider_sign_ins.h"
@@ -84,89 +81,44 @@ absl::StatusOr<std::string> UserOf(const rpc::CallContext& call, std::string_vie
   return ParseName("users", parent);
 }
 
-class SessionServiceImpl final : public v1::SessionService::CallbackService {
+class SessionServiceImpl final : public Adapter {
  public:
-  SessionServiceImpl(Edge edge, TokenExchange* exchange) : edge_(edge), sign_ins_(edge.sign_ins), exchange_(exchange) {}
-
-  grpc::ServerUnaryReactor* SignIn(grpc::CallbackServerContext* context, const v1::SignInRequest* request,
-                                   v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/SignIn", context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnSignIn, this));
-  }
-
-  grpc::ServerUnaryReactor* RefreshSession(grpc::CallbackServerContext* context,
-                                           const v1::RefreshSessionRequest* request, v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RefreshSession", context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnRefreshSession, this));
-  }
-
-  grpc::ServerUnaryReactor* RevokeToken(grpc::CallbackServerContext* context, const v1::RevokeTokenRequest* request,
-                                        Empty* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/RevokeToken", context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnRevokeToken, this));
-  }
-
-  grpc::ServerUnaryReactor* ListSessions(grpc::CallbackServerContext* context, const v1::ListSessionsRequest* request,
-                                         v1::ListSessionsResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/ListSessions", context, request, response,
-                         std::bind_front(&SessionServiceImpl::OnListSessions, this));
-  }
-
-  grpc::ServerUnaryReactor* RevokeSession(grpc::CallbackServerContext* context, const v1::RevokeSessionRequest* request,
-                                          Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeSession", context, request, response,
-                         std::bind_front(&SessionServiceImpl::OnRevokeSession, this));
-  }
-
-  grpc::ServerUnaryReactor* RevokeAllSessions(grpc::CallbackServerContext* context,
-                                              const v1::RevokeAllSessionsRequest* request, Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.SessionService/RevokeAllSessions", context, request, response,
-                         std::bind_front(&SessionServiceImpl::OnRevokeAllSessions, this));
-  }
-
-  grpc::ServerUnaryReactor* ListProviders(grpc::CallbackServerContext* context, const v1::ListProvidersRequest* request,
-                                          v1::ListProvidersResponse* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/ListProviders", context, request, response,
-                           std::bind_front(&SessionServiceImpl::OnListProviders, this));
-  }
-
-  grpc::ServerUnaryReactor* BeginProviderSignIn(grpc::CallbackServerContext* context,
-                                                const v1::BeginProviderSignInRequest* request,
-                                                v1::BeginProviderSignInResponse* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/BeginProviderSignIn", context, request,
-                           response, std::bind_front(&SessionServiceImpl::OnBeginProviderSignIn, this));
-  }
-
-  grpc::ServerUnaryReactor* CompleteProviderSignIn(grpc::CallbackServerContext* context,
-                                                   const v1::CompleteProviderSignInRequest* request,
-                                                   v1::Tokens* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.SessionService/CompleteProviderSignIn", context, request,
-                           response, std::bind_front(&SessionServiceImpl::OnCompleteProviderSignIn, this));
+  SessionServiceImpl(const Edge& edge, TokenExchange* exchange)
+      : Adapter("SessionService", edge), sign_ins_(edge.sign_ins), exchange_(exchange) {
+    Unary("SignIn", &SessionServiceImpl::SignIn);
+    Unary("RefreshSession", &SessionServiceImpl::RefreshSession);
+    Unary("RevokeToken", &SessionServiceImpl::RevokeToken);
+    UnarySignedIn("ListSessions", &SessionServiceImpl::ListSessions);
+    UnarySignedIn("RevokeSession", &SessionServiceImpl::RevokeSession);
+    UnarySignedIn("RevokeAllSessions", &SessionServiceImpl::RevokeAllSessions);
+    Unary("ListProviders", &SessionServiceImpl::ListProviders);
+    Unary("BeginProviderSignIn", &SessionServiceImpl::BeginProviderSignIn);
+    Unary("CompleteProviderSignIn", &SessionServiceImpl::CompleteProviderSignIn);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::Tokens>> OnSignIn(const rpc::CallContext& call, const v1::SignInRequest& request) {
+  Awaitable<absl::StatusOr<v1::Tokens>> SignIn(const rpc::CallContext& call, const v1::SignInRequest& request) {
     const Secret password(request.password());
     CO_ASSIGN_OR_RETURN(SignedIn signed_in,
                         co_await sign_ins_->SignIn(call, request.login(), password, request.device()));
     co_return ToProto(signed_in);
   }
 
-  Awaitable<absl::StatusOr<v1::Tokens>> OnRefreshSession(const rpc::CallContext& call,
-                                                         const v1::RefreshSessionRequest& request) {
+  Awaitable<absl::StatusOr<v1::Tokens>> RefreshSession(const rpc::CallContext& call,
+                                                       const v1::RefreshSessionRequest& request) {
     const Secret refresh_token(request.refresh_token());
     CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await sign_ins_->Refresh(call, refresh_token));
     co_return ToProto(signed_in);
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeToken(const rpc::CallContext& call, const v1::RevokeTokenRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> RevokeToken(const rpc::CallContext& call, const v1::RevokeTokenRequest& request) {
     const RawToken token(request.token());
     CO_RETURN_IF_ERROR(co_await exchange_->Revoke(call, token));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::ListSessionsResponse>> OnListSessions(const rpc::CallContext& call,
-                                                                     const v1::ListSessionsRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListSessionsResponse>> ListSessions(const rpc::CallContext& call,
+                                                                   const v1::ListSessionsRequest& request) {
     CO_ASSIGN_OR_RETURN(const std::string user, UserOf(call, request.parent()));
     const std::string page_of = absl::StrCat("ListSessions ", user);
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
@@ -186,22 +138,22 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeSession(const rpc::CallContext& call,
-                                                   const v1::RevokeSessionRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> RevokeSession(const rpc::CallContext& call,
+                                                 const v1::RevokeSessionRequest& request) {
     CO_ASSIGN_OR_RETURN(OwnedName name, ParseOwnedName("sessions", request.name()));
     CO_RETURN_IF_ERROR(co_await sign_ins_->Revoke(call, name.user, name.id));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeAllSessions(const rpc::CallContext& call,
-                                                       const v1::RevokeAllSessionsRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> RevokeAllSessions(const rpc::CallContext& call,
+                                                     const v1::RevokeAllSessionsRequest& request) {
     CO_ASSIGN_OR_RETURN(const std::string user, UserOf(call, request.parent()));
     CO_RETURN_IF_ERROR(co_await sign_ins_->RevokeAll(call, user, request.keep_current()));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::ListProvidersResponse>> OnListProviders(const rpc::CallContext&,
-                                                                       const v1::ListProvidersRequest&) {
+  Awaitable<absl::StatusOr<v1::ListProvidersResponse>> ListProviders(const rpc::CallContext&,
+                                                                     const v1::ListProvidersRequest&) {
     v1::ListProvidersResponse response;
     for (const oidc::Provider* each : edge_.providers->List()) {
       v1::Provider* provider = response.add_providers();
@@ -211,7 +163,7 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> OnBeginProviderSignIn(
+  Awaitable<absl::StatusOr<v1::BeginProviderSignInResponse>> BeginProviderSignIn(
       const rpc::CallContext& call, const v1::BeginProviderSignInRequest& request) {
     const oidc::ProviderSignIns::Beginning beginning{
         .provider = std::string(absl::StripPrefix(request.provider(), "providers/")),
@@ -225,14 +177,13 @@ class SessionServiceImpl final : public v1::SessionService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::Tokens>> OnCompleteProviderSignIn(const rpc::CallContext& call,
-                                                                 const v1::CompleteProviderSignInRequest& request) {
+  Awaitable<absl::StatusOr<v1::Tokens>> CompleteProviderSignIn(const rpc::CallContext& call,
+                                                               const v1::CompleteProviderSignInRequest& request) {
     const Secret state(request.state());
     CO_ASSIGN_OR_RETURN(SignedIn signed_in, co_await edge_.providers->Complete(call, request.redirect_query(), state));
     co_return ToProto(signed_in);
   }
 
-  const Edge edge_;
   SignIns* const sign_ins_;
   TokenExchange* const exchange_;
 };

@@ -1,4 +1,3 @@
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,10 +9,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "bulkhead/auth/v1/token_service.grpc.pb.h"
 #include "bulkhead/auth/v1/token_service.pb.h"
 #include "google/protobuf/empty.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
 #include "services/auth/errors.h"
@@ -131,69 +128,33 @@ absl::StatusOr<std::optional<crypto::Algorithm>> ParseAlgorithm(std::string_view
                    {{"algorithm", std::string(name)}});
 }
 
-class TokenServiceImpl final : public v1::TokenService::CallbackService {
+class TokenServiceImpl final : public Adapter {
  public:
-  TokenServiceImpl(Edge edge, TokenExchange* exchange, KeyStore* keys)
-      : edge_(edge), exchange_(exchange), keys_(keys) {}
-
-  grpc::ServerUnaryReactor* GetKeySet(grpc::CallbackServerContext* context, const v1::GetKeySetRequest* request,
-                                      v1::KeySet* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/GetKeySet", context, request, response,
-                           std::bind_front(&TokenServiceImpl::OnGetKeySet, this));
-  }
-
-  grpc::ServerUnaryReactor* IssueServiceToken(grpc::CallbackServerContext* context,
-                                              const v1::IssueServiceTokenRequest* request,
-                                              v1::IssuedToken* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.TokenService/IssueServiceToken", context, request, response,
-                           std::bind_front(&TokenServiceImpl::OnIssueServiceToken, this));
-  }
-
-  grpc::ServerUnaryReactor* ExchangeToken(grpc::CallbackServerContext* context, const v1::ExchangeTokenRequest* request,
-                                          v1::IssuedToken* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ExchangeToken", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnExchangeToken, this));
-  }
-
-  grpc::ServerUnaryReactor* IntrospectToken(grpc::CallbackServerContext* context,
-                                            const v1::IntrospectTokenRequest* request,
-                                            v1::IntrospectTokenResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/IntrospectToken", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnIntrospectToken, this));
-  }
-
-  grpc::ServerUnaryReactor* ListKeys(grpc::CallbackServerContext* context, const v1::ListKeysRequest* request,
-                                     v1::ListKeysResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/ListKeys", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnListKeys, this));
-  }
-
-  grpc::ServerUnaryReactor* RotateKeys(grpc::CallbackServerContext* context, const v1::RotateKeysRequest* request,
-                                       v1::KeySet* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RotateKeys", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnRotateKeys, this));
-  }
-
-  grpc::ServerUnaryReactor* RevokeKey(grpc::CallbackServerContext* context, const v1::RevokeKeyRequest* request,
-                                      Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.TokenService/RevokeKey", context, request, response,
-                         std::bind_front(&TokenServiceImpl::OnRevokeKey, this));
+  TokenServiceImpl(const Edge& edge, TokenExchange* exchange, KeyStore* keys)
+      : Adapter("TokenService", edge), exchange_(exchange), keys_(keys) {
+    Unary("GetKeySet", &TokenServiceImpl::GetKeySet);
+    Unary("IssueServiceToken", &TokenServiceImpl::IssueServiceToken);
+    UnarySignedIn("ExchangeToken", &TokenServiceImpl::ExchangeToken);
+    UnarySignedIn("IntrospectToken", &TokenServiceImpl::IntrospectToken);
+    UnarySignedIn("ListKeys", &TokenServiceImpl::ListKeys);
+    UnarySignedIn("RotateKeys", &TokenServiceImpl::RotateKeys);
+    UnarySignedIn("RevokeKey", &TokenServiceImpl::RevokeKey);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::KeySet>> OnGetKeySet(const rpc::CallContext&, const v1::GetKeySetRequest&) {
+  Awaitable<absl::StatusOr<v1::KeySet>> GetKeySet(const rpc::CallContext&, const v1::GetKeySetRequest&) {
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnIssueServiceToken(const rpc::CallContext& call,
-                                                                 const v1::IssueServiceTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> IssueServiceToken(const rpc::CallContext& call,
+                                                               const v1::IssueServiceTokenRequest& request) {
     const Secret secret(request.secret());
     CO_ASSIGN_OR_RETURN(IssuedToken issued, co_await exchange_->IssueForService(call, request.service(), secret));
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IssuedToken>> OnExchangeToken(const rpc::CallContext& call,
-                                                             const v1::ExchangeTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IssuedToken>> ExchangeToken(const rpc::CallContext& call,
+                                                           const v1::ExchangeTokenRequest& request) {
     CO_ASSIGN_OR_RETURN(OwnedName run, ParseOwnedName("runs", request.run()));
     const TokenExchange::Request exchange{.subject = RawToken(request.subject_token()),
                                           .run_user = run.user,
@@ -204,14 +165,14 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return ToProto(issued);
   }
 
-  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> OnIntrospectToken(const rpc::CallContext&,
-                                                                           const v1::IntrospectTokenRequest& request) {
+  Awaitable<absl::StatusOr<v1::IntrospectTokenResponse>> IntrospectToken(const rpc::CallContext&,
+                                                                         const v1::IntrospectTokenRequest& request) {
     CO_ASSIGN_OR_RETURN(std::optional<TokenExchange::Introspection> token,
                         exchange_->Introspect(RawToken(request.token())));
     co_return token.has_value() ? ToProto(*token) : v1::IntrospectTokenResponse();
   }
 
-  Awaitable<absl::StatusOr<v1::ListKeysResponse>> OnListKeys(const rpc::CallContext&, const v1::ListKeysRequest&) {
+  Awaitable<absl::StatusOr<v1::ListKeysResponse>> ListKeys(const rpc::CallContext&, const v1::ListKeysRequest&) {
     CO_ASSIGN_OR_RETURN(std::vector<KeyStore::Description> keys, keys_->List());
     v1::ListKeysResponse response;
     for (const KeyStore::Description& key : keys) {
@@ -220,19 +181,17 @@ class TokenServiceImpl final : public v1::TokenService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::KeySet>> OnRotateKeys(const rpc::CallContext& call,
-                                                     const v1::RotateKeysRequest& request) {
+  Awaitable<absl::StatusOr<v1::KeySet>> RotateKeys(const rpc::CallContext& call, const v1::RotateKeysRequest& request) {
     CO_ASSIGN_OR_RETURN(std::optional<crypto::Algorithm> algorithm, ParseAlgorithm(request.algorithm()));
     CO_RETURN_IF_ERROR(co_await keys_->Rotate(call, algorithm));
     co_return ToProto(keys_->Valid());
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnRevokeKey(const rpc::CallContext& call, const v1::RevokeKeyRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> RevokeKey(const rpc::CallContext& call, const v1::RevokeKeyRequest& request) {
     CO_RETURN_IF_ERROR(co_await keys_->Revoke(call, request.kid()));
     co_return Empty();
   }
 
-  const Edge edge_;
   TokenExchange* const exchange_;
   KeyStore* const keys_;
 };

@@ -1,4 +1,3 @@
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,10 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "bulkhead/auth/v1/user_service.grpc.pb.h"
 #include "bulkhead/auth/v1/user_service.pb.h"
 #include "google/protobuf/empty.pb.h"
-#include "grpcpp/support/server_callback.h"
 #include "services/auth/accounts.h"
 #include "services/auth/adapters.h"
 #include "services/auth/caller.h"
@@ -67,68 +64,23 @@ absl::StatusOr<Accounts::Change> ParseChange(const v1::UpdateUserRequest& reques
   return change;
 }
 
-class UserServiceImpl final : public v1::UserService::CallbackService {
+class UserServiceImpl final : public Adapter {
  public:
-  UserServiceImpl(Edge edge, Accounts* accounts) : edge_(edge), accounts_(accounts) {}
-
-  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
-                                    v1::User* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/GetUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnGetUser, this));
-  }
-
-  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
-                                      v1::ListUsersResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListUsers", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnListUsers, this));
-  }
-
-  grpc::ServerUnaryReactor* CreateUser(grpc::CallbackServerContext* context, const v1::CreateUserRequest* request,
-                                       v1::User* response) override {
-    return rpc::ServeUnary(edge_.calls, "bulkhead.auth.v1.UserService/CreateUser", context, request, response,
-                           std::bind_front(&UserServiceImpl::OnCreateUser, this));
-  }
-
-  grpc::ServerUnaryReactor* UpdateUser(grpc::CallbackServerContext* context, const v1::UpdateUserRequest* request,
-                                       v1::User* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/UpdateUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnUpdateUser, this));
-  }
-
-  grpc::ServerUnaryReactor* DeleteUser(grpc::CallbackServerContext* context, const v1::DeleteUserRequest* request,
-                                       Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteUser", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnDeleteUser, this));
-  }
-
-  grpc::ServerUnaryReactor* ChangePassword(grpc::CallbackServerContext* context,
-                                           const v1::ChangePasswordRequest* request, Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ChangePassword", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnChangePassword, this));
-  }
-
-  grpc::ServerUnaryReactor* ResetPassword(grpc::CallbackServerContext* context, const v1::ResetPasswordRequest* request,
-                                          Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ResetPassword", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnResetPassword, this));
-  }
-
-  grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
-                                           const v1::ListIdentitiesRequest* request,
-                                           v1::ListIdentitiesResponse* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/ListIdentities", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnListIdentities, this));
-  }
-
-  grpc::ServerUnaryReactor* DeleteIdentity(grpc::CallbackServerContext* context,
-                                           const v1::DeleteIdentityRequest* request, Empty* response) override {
-    return ServeSignedIn(edge_, "bulkhead.auth.v1.UserService/DeleteIdentity", context, request, response,
-                         std::bind_front(&UserServiceImpl::OnDeleteIdentity, this));
+  UserServiceImpl(const Edge& edge, Accounts* accounts) : Adapter("UserService", edge), accounts_(accounts) {
+    UnarySignedIn("GetUser", &UserServiceImpl::GetUser);
+    UnarySignedIn("ListUsers", &UserServiceImpl::ListUsers);
+    Unary("CreateUser", &UserServiceImpl::CreateUser);
+    UnarySignedIn("UpdateUser", &UserServiceImpl::UpdateUser);
+    UnarySignedIn("DeleteUser", &UserServiceImpl::DeleteUser);
+    UnarySignedIn("ChangePassword", &UserServiceImpl::ChangePassword);
+    UnarySignedIn("ResetPassword", &UserServiceImpl::ResetPassword);
+    UnarySignedIn("ListIdentities", &UserServiceImpl::ListIdentities);
+    UnarySignedIn("DeleteIdentity", &UserServiceImpl::DeleteIdentity);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::ListIdentitiesResponse>> OnListIdentities(const rpc::CallContext& call,
-                                                                         const v1::ListIdentitiesRequest&) {
+  Awaitable<absl::StatusOr<v1::ListIdentitiesResponse>> ListIdentities(const rpc::CallContext& call,
+                                                                       const v1::ListIdentitiesRequest&) {
     CO_ASSIGN_OR_RETURN(const std::vector<oidc::Identity> identities, edge_.providers->ListIdentities(*call.user));
     v1::ListIdentitiesResponse response;
     for (const oidc::Identity& each : identities) {
@@ -142,14 +94,14 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteIdentity(const rpc::CallContext& call,
-                                                    const v1::DeleteIdentityRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> DeleteIdentity(const rpc::CallContext& call,
+                                                  const v1::DeleteIdentityRequest& request) {
     CO_ASSIGN_OR_RETURN(const OwnedName name, ParseOwnedName("identities", request.name()));
     CO_RETURN_IF_ERROR(co_await edge_.providers->DeleteIdentity(call, name.user, name.id));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> GetUser(const rpc::CallContext& call, const v1::GetUserRequest& request) {
     std::string id = call.user->user();
     if (request.name() != "users/me") {
       CO_ASSIGN_OR_RETURN(id, ParseName("users", request.name()));
@@ -158,8 +110,8 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::ListUsersResponse>> OnListUsers(const rpc::CallContext&,
-                                                               const v1::ListUsersRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListUsersResponse>> ListUsers(const rpc::CallContext&,
+                                                             const v1::ListUsersRequest& request) {
     CO_ASSIGN_OR_RETURN(int size, PageSize(request.page_size()));
     CO_ASSIGN_OR_RETURN(std::string after, DecodePageToken("ListUsers", request.page_token()));
     CO_ASSIGN_OR_RETURN(std::vector<User> users, accounts_->ListAcrossUsers(after, size));
@@ -173,7 +125,7 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnCreateUser(const rpc::CallContext& call, const v1::CreateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> CreateUser(const rpc::CallContext& call, const v1::CreateUserRequest& request) {
     const Accounts::Registration registration{.login = request.login(),
                                               .password = Secret(request.password()),
                                               .display_name = request.display_name(),
@@ -182,36 +134,35 @@ class UserServiceImpl final : public v1::UserService::CallbackService {
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<v1::User>> OnUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request) {
+  Awaitable<absl::StatusOr<v1::User>> UpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.user().name()));
     CO_ASSIGN_OR_RETURN(Accounts::Change change, ParseChange(request));
     CO_ASSIGN_OR_RETURN(User user, co_await accounts_->Update(call, id, change));
     co_return ToProto(user);
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> DeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
     CO_RETURN_IF_ERROR(co_await accounts_->Delete(call, id));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnChangePassword(const rpc::CallContext& call,
-                                                    const v1::ChangePasswordRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> ChangePassword(const rpc::CallContext& call,
+                                                  const v1::ChangePasswordRequest& request) {
     const Secret current(request.current_password());
     const Secret next(request.new_password());
     CO_RETURN_IF_ERROR(co_await accounts_->ChangePassword(call, current, next));
     co_return Empty();
   }
 
-  Awaitable<absl::StatusOr<Empty>> OnResetPassword(const rpc::CallContext& call,
-                                                   const v1::ResetPasswordRequest& request) {
+  Awaitable<absl::StatusOr<Empty>> ResetPassword(const rpc::CallContext& call,
+                                                 const v1::ResetPasswordRequest& request) {
     CO_ASSIGN_OR_RETURN(std::string id, ParseName("users", request.name()));
     const Secret next(request.new_password());
     CO_RETURN_IF_ERROR(co_await accounts_->ResetPassword(call, id, next));
     co_return Empty();
   }
 
-  const Edge edge_;
   Accounts* const accounts_;
 };
 

@@ -25,7 +25,7 @@
 #include "services/common/rpc/revocation_feed.h"
 #include "services/common/rpc/revocation_set.h"
 #include "services/common/rpc/revoked_tokens.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/block_on.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -388,8 +388,7 @@ absl::Status Platform::Shutdown(absl::Duration limit) {
   if (parts.executor == nullptr) {
     return absl::OkStatus();
   }
-  const std::vector<std::string> held =
-      parts.agent == nullptr ? std::vector<std::string>() : parts.agent->held_runs();
+  const std::vector<std::string> held = parts.agent == nullptr ? std::vector<std::string>() : parts.agent->held_runs();
   const absl::Status drained = parts.executor->Drain(std::max(deadline - RealNow(), absl::Seconds(1)), held.size());
   if (!held.empty()) {
     return MakeError(absl::StatusCode::kDeadlineExceeded,

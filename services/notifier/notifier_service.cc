@@ -8,7 +8,9 @@
 
 #include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
-#include "bulkhead/notifier/v1/event_service.grpc.pb.h"
+#include "bulkhead/notifier/v1/event_service.pb.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/rpc/server.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/notifier/event_conversion.h"
@@ -42,35 +44,18 @@ absl::StatusOr<v1::SubscribeResponse> ToResponse(const Delivery& delivery) {
   return response;
 }
 
-class EventServiceImpl final : public v1::EventService::CallbackService {
+class EventServiceImpl final : public rpc::Service {
  public:
-  EventServiceImpl(rpc::ServerDependencies rpc, EventLog* log, Hub* hub, std::stop_token stop)
-      : rpc_(rpc), log_(log), hub_(hub), stop_(std::move(stop)) {}
-
-  grpc::ServerUnaryReactor* PublishEvents(grpc::CallbackServerContext* context, const v1::PublishEventsRequest* request,
-                                          v1::PublishEventsResponse* response) override {
-    return rpc::ServeUnary(
-        rpc_, "bulkhead.notifier.v1.EventService/PublishEvents", context, request, response,
-        [this](const rpc::CallContext&, const v1::PublishEventsRequest& request) { return Publish(request); });
-  }
-
-  grpc::ServerUnaryReactor* ListEvents(grpc::CallbackServerContext* context, const v1::ListEventsRequest* request,
-                                       v1::ListEventsResponse* response) override {
-    return rpc::ServeUnary(
-        rpc_, "bulkhead.notifier.v1.EventService/ListEvents", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListEventsRequest& request) { return List(call, request); });
-  }
-
-  grpc::ServerWriteReactor<v1::SubscribeResponse>* Subscribe(grpc::CallbackServerContext* context,
-                                                             const v1::SubscribeRequest* request) override {
-    return rpc::ServeStream<v1::SubscribeRequest, v1::SubscribeResponse>(
-        rpc_, "bulkhead.notifier.v1.EventService/Subscribe", context, request,
-        [this](const rpc::CallContext& call, const v1::SubscribeRequest& request,
-               rpc::StreamWriter<v1::SubscribeResponse>& writer) { return Follow(call, request, writer); });
+  EventServiceImpl(const rpc::ServerDependencies& calls, EventLog* log, Hub* hub, std::stop_token stop)
+      : Service("bulkhead.notifier.v1.EventService", calls), log_(log), hub_(hub), stop_(std::move(stop)) {
+    Unary("PublishEvents", &EventServiceImpl::PublishEvents);
+    Unary("ListEvents", &EventServiceImpl::ListEvents);
+    Stream("Subscribe", &EventServiceImpl::Subscribe);
   }
 
  private:
-  Awaitable<absl::StatusOr<v1::PublishEventsResponse>> Publish(const v1::PublishEventsRequest& request) {
+  Awaitable<absl::StatusOr<v1::PublishEventsResponse>> PublishEvents(const rpc::CallContext&,
+                                                                     const v1::PublishEventsRequest& request) {
     if (request.events_size() > kMaxPublishedEvents) {
       co_return Invalid("events", absl::StrCat("at most ", kMaxPublishedEvents, " events at once"));
     }
@@ -92,8 +77,8 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::StatusOr<v1::ListEventsResponse>> List(const rpc::CallContext& call,
-                                                         const v1::ListEventsRequest& request) {
+  Awaitable<absl::StatusOr<v1::ListEventsResponse>> ListEvents(const rpc::CallContext& call,
+                                                               const v1::ListEventsRequest& request) {
     if (request.page_size() < 0) {
       co_return Invalid("page_size", "page_size must not be negative");
     }
@@ -112,8 +97,8 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
     co_return response;
   }
 
-  Awaitable<absl::Status> Follow(const rpc::CallContext& call, const v1::SubscribeRequest& request,
-                                 rpc::StreamWriter<v1::SubscribeResponse>& writer) {
+  Awaitable<absl::Status> Subscribe(const rpc::CallContext& call, const v1::SubscribeRequest& request,
+                                    rpc::StreamWriter<v1::SubscribeResponse>& writer) {
     CO_ASSIGN_OR_RETURN(std::shared_ptr<Subscription> subscription,
                         hub_->Subscribe(call.user->user(), request.stream(),
                                         {.after = request.after(), .durable_only = request.durable_only()}));
@@ -139,7 +124,6 @@ class EventServiceImpl final : public v1::EventService::CallbackService {
     co_return absl::OkStatus();  // The run has ended.
   }
 
-  const rpc::ServerDependencies rpc_;
   EventLog* const log_;
   Hub* const hub_;
   const std::stop_token stop_;

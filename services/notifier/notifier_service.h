@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/time/clock.h"
 

@@ -8,12 +8,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "bulkhead/tool/v1/file_service.grpc.pb.h"
 #include "bulkhead/tool/v1/file_service.pb.h"
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "services/common/identity/user_context.h"
 #include "services/common/paging/page_token.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/rpc/server.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -104,57 +105,32 @@ absl::StatusOr<google::protobuf::Empty> DeleteFile(const UserContext& user, Work
   return google::protobuf::Empty();
 }
 
-class FileServiceImpl final : public v1::FileService::CallbackService {
+class FileServiceImpl final : public rpc::Service {
  public:
-  FileServiceImpl(rpc::ServerDependencies calls, Workspaces* workspaces, BlockingPool* blocking)
-      : calls_(calls), workspaces_(workspaces), blocking_(blocking) {}
-
-  grpc::ServerUnaryReactor* GetFile(grpc::CallbackServerContext* context, const v1::GetFileRequest* request,
-                                    v1::File* response) override {
-    return Unary("GetFile", context, request, response, &tool::GetFile);
-  }
-
-  grpc::ServerUnaryReactor* ListFiles(grpc::CallbackServerContext* context, const v1::ListFilesRequest* request,
-                                      v1::ListFilesResponse* response) override {
-    return Unary("ListFiles", context, request, response, &tool::ListFiles);
-  }
-
-  grpc::ServerUnaryReactor* UploadFile(grpc::CallbackServerContext* context, const v1::UploadFileRequest* request,
-                                       v1::UploadFileResponse* response) override {
-    return Unary("UploadFile", context, request, response, &tool::UploadFile);
-  }
-
-  grpc::ServerUnaryReactor* DeleteFile(grpc::CallbackServerContext* context, const v1::DeleteFileRequest* request,
-                                       google::protobuf::Empty* response) override {
-    return Unary("DeleteFile", context, request, response, &tool::DeleteFile);
-  }
-
-  grpc::ServerWriteReactor<v1::DownloadFileResponse>* DownloadFile(grpc::CallbackServerContext* context,
-                                                                   const v1::DownloadFileRequest* request) override {
-    return rpc::ServeStream<v1::DownloadFileRequest, v1::DownloadFileResponse>(
-        calls_, "bulkhead.tool.v1.FileService/DownloadFile", context, request,
-        [this](const rpc::CallContext& call, const v1::DownloadFileRequest& request,
-               rpc::StreamWriter<v1::DownloadFileResponse>& out) { return Download(call, request, out); });
+  FileServiceImpl(const rpc::ServerDependencies& calls, Workspaces* workspaces, BlockingPool* blocking)
+      : Service("bulkhead.tool.v1.FileService", calls), workspaces_(workspaces), blocking_(blocking) {
+    UnaryBlocking("GetFile", &GetFile);
+    UnaryBlocking("ListFiles", &ListFiles);
+    UnaryBlocking("UploadFile", &UploadFile);
+    UnaryBlocking("DeleteFile", &DeleteFile);
+    Stream("DownloadFile", &FileServiceImpl::DownloadFile);
   }
 
  private:
   // Serves a method by a function that does file I/O: it runs on the pool for what blocks.
   template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Unary(std::string_view method, grpc::CallbackServerContext* context, const Request* request,
-                                  Response* response,
-                                  absl::StatusOr<Response> (*handle)(const UserContext&, Workspace&, const Request&)) {
-    return rpc::ServeUnary(
-        calls_, absl::StrCat("bulkhead.tool.v1.FileService/", method), context, request, response,
-        [this, handle](const rpc::CallContext& call, const Request& request) -> Awaitable<absl::StatusOr<Response>> {
-          return RunBlocking(blocking_, [this, handle, user = *call.user, &request]() -> absl::StatusOr<Response> {
-            ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace, workspaces_->For(user.user()));
-            return handle(user, *workspace, request);
-          });
-        });
+  void UnaryBlocking(std::string_view method,
+                     absl::StatusOr<Response> (*handle)(const UserContext&, Workspace&, const Request&)) {
+    Unary<Request, Response>(method, [this, handle](const rpc::CallContext& call, const Request& request) {
+      return RunBlocking(blocking_, [this, handle, user = *call.user, &request]() -> absl::StatusOr<Response> {
+        ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace, workspaces_->For(user.user()));
+        return handle(user, *workspace, request);
+      });
+    });
   }
 
-  Awaitable<absl::Status> Download(rpc::CallContext call, const v1::DownloadFileRequest& request,
-                                   rpc::StreamWriter<v1::DownloadFileResponse>& out) {
+  Awaitable<absl::Status> DownloadFile(const rpc::CallContext& call, const v1::DownloadFileRequest& request,
+                                       rpc::StreamWriter<v1::DownloadFileResponse>& out) {
     CO_ASSIGN_OR_RETURN(const std::string path, ParseFileName(*call.user, request.name()));
     auto open = [this, user = call.user->user(), path]() -> absl::StatusOr<std::shared_ptr<OpenFile>> {
       ASSIGN_OR_RETURN(const std::shared_ptr<Workspace> workspace, workspaces_->For(user));
@@ -183,7 +159,6 @@ class FileServiceImpl final : public v1::FileService::CallbackService {
     co_return absl::OkStatus();
   }
 
-  const rpc::ServerDependencies calls_;
   Workspaces* const workspaces_;
   BlockingPool* const blocking_;
 };

@@ -4,10 +4,13 @@
 
 #include <memory>
 
-#include "grpcpp/impl/service_type.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/executor.h"
 #include "services/tool/workspace.h"
+
+namespace grpc {
+class Service;
+}
 
 namespace bulkhead::tool {
 

@@ -8,7 +8,6 @@
 #include "absl/log/absl_log.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "bulkhead/tool/v1/tool_service.grpc.pb.h"
 #include "bulkhead/tool/v1/tool_service.pb.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/empty.pb.h"
@@ -17,6 +16,8 @@
 #include "services/common/identity/user_context.h"
 #include "services/common/json/struct_json.h"
 #include "services/common/paging/page_token.h"
+#include "services/common/rpc/call_context.h"
+#include "services/common/rpc/server.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/common/time/proto_time.h"
@@ -128,62 +129,42 @@ absl::StatusOr<v1::Invocation> ToProto(const UserContext& user, FinishedCall cal
   return invocation;
 }
 
-class ToolServiceImpl final : public v1::ToolService::CallbackService {
+class ToolServiceImpl final : public rpc::Service {
  public:
-  ToolServiceImpl(rpc::ServerDependencies calls, Registry* registry, Dispatcher* dispatcher)
-      : calls_(calls), registry_(registry), dispatcher_(dispatcher) {}
-
-  grpc::ServerUnaryReactor* GetTool(grpc::CallbackServerContext* context, const v1::GetToolRequest* request,
-                                    v1::Tool* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.tool.v1.ToolService/GetTool", context, request, response,
-        [this](const rpc::CallContext& call, const v1::GetToolRequest& request) -> Awaitable<absl::StatusOr<v1::Tool>> {
-          CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
-          CO_ASSIGN_OR_RETURN(const std::shared_ptr<const RegisteredTool> tool,
-                              registry_->Find(call.user->user(), name.tool, name.version));
-          co_return ToProto(tool->spec());
-        });
-  }
-
-  grpc::ServerUnaryReactor* ListTools(grpc::CallbackServerContext* context, const v1::ListToolsRequest* request,
-                                      v1::ListToolsResponse* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.tool.v1.ToolService/ListTools", context, request, response,
-        [this](const rpc::CallContext& call, const v1::ListToolsRequest& request)
-            -> Awaitable<absl::StatusOr<v1::ListToolsResponse>> { co_return ListPage(*call.user, request); });
-  }
-
-  grpc::ServerUnaryReactor* RegisterTool(grpc::CallbackServerContext* context, const v1::RegisterToolRequest* request,
-                                         v1::Tool* response) override {
-    return rpc::ServeUnary(calls_, "bulkhead.tool.v1.ToolService/RegisterTool", context, request, response,
-                           [](const rpc::CallContext& /*call*/,
-                              const v1::RegisterToolRequest& /*request*/) -> Awaitable<absl::StatusOr<v1::Tool>> {
-                             co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
-                           });
-  }
-
-  grpc::ServerUnaryReactor* UnregisterTool(grpc::CallbackServerContext* context,
-                                           const v1::UnregisterToolRequest* request,
-                                           google::protobuf::Empty* response) override {
-    return rpc::ServeUnary(
-        calls_, "bulkhead.tool.v1.ToolService/UnregisterTool", context, request, response,
-        [this](const rpc::CallContext& call,
-               const v1::UnregisterToolRequest& request) -> Awaitable<absl::StatusOr<google::protobuf::Empty>> {
-          CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
-          CO_RETURN_IF_ERROR(registry_->Unregister(call.user->user(), name.tool));
-          co_return google::protobuf::Empty();
-        });
-  }
-
-  grpc::ServerWriteReactor<v1::InvokeToolResponse>* InvokeTool(grpc::CallbackServerContext* context,
-                                                               const v1::InvokeToolRequest* request) override {
-    return rpc::ServeStream<v1::InvokeToolRequest, v1::InvokeToolResponse>(
-        calls_, "bulkhead.tool.v1.ToolService/InvokeTool", context, request,
-        [this](const rpc::CallContext& call, const v1::InvokeToolRequest& request,
-               rpc::StreamWriter<v1::InvokeToolResponse>& out) { return Invoke(call, request, out); });
+  ToolServiceImpl(const rpc::ServerDependencies& calls, Registry* registry, Dispatcher* dispatcher)
+      : Service("bulkhead.tool.v1.ToolService", calls), registry_(registry), dispatcher_(dispatcher) {
+    Unary("GetTool", &ToolServiceImpl::GetTool);
+    Unary("ListTools", &ToolServiceImpl::ListTools);
+    Unary("RegisterTool", &ToolServiceImpl::RegisterTool);
+    Unary("UnregisterTool", &ToolServiceImpl::UnregisterTool);
+    Stream("InvokeTool", &ToolServiceImpl::InvokeTool);
   }
 
  private:
+  Awaitable<absl::StatusOr<v1::Tool>> GetTool(const rpc::CallContext& call, const v1::GetToolRequest& request) {
+    CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
+    CO_ASSIGN_OR_RETURN(const std::shared_ptr<const RegisteredTool> tool,
+                        registry_->Find(call.user->user(), name.tool, name.version));
+    co_return ToProto(tool->spec());
+  }
+
+  Awaitable<absl::StatusOr<v1::ListToolsResponse>> ListTools(const rpc::CallContext& call,
+                                                             const v1::ListToolsRequest& request) {
+    co_return ListPage(*call.user, request);
+  }
+
+  Awaitable<absl::StatusOr<v1::Tool>> RegisterTool(const rpc::CallContext& /*call*/,
+                                                   const v1::RegisterToolRequest& /*request*/) {
+    co_return rpc::NotImplemented("bulkhead.tool.v1.ToolService/RegisterTool");
+  }
+
+  Awaitable<absl::StatusOr<google::protobuf::Empty>> UnregisterTool(const rpc::CallContext& call,
+                                                                    const v1::UnregisterToolRequest& request) {
+    CO_ASSIGN_OR_RETURN(const ToolName name, ParseToolName(request.name()));
+    CO_RETURN_IF_ERROR(registry_->Unregister(call.user->user(), name.tool));
+    co_return google::protobuf::Empty();
+  }
+
   absl::StatusOr<v1::ListToolsResponse> ListPage(const UserContext& user, const v1::ListToolsRequest& request) const {
     const std::string list = absl::StrCat("tools\n", user.user(), "\n", request.query());
     ASSIGN_OR_RETURN(const std::string after, DecodePageToken(list, request.page_token()));
@@ -201,8 +182,8 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
     return response;
   }
 
-  Awaitable<absl::Status> Invoke(rpc::CallContext call, const v1::InvokeToolRequest& request,
-                                 rpc::StreamWriter<v1::InvokeToolResponse>& out) {
+  Awaitable<absl::Status> InvokeTool(const rpc::CallContext& call, const v1::InvokeToolRequest& request,
+                                     rpc::StreamWriter<v1::InvokeToolResponse>& out) {
     CO_ASSIGN_OR_RETURN(ToolName name, ParseToolName(request.tool()));
     CallRequest tool_call{
         .tool = std::move(name.tool),
@@ -218,7 +199,6 @@ class ToolServiceImpl final : public v1::ToolService::CallbackService {
     co_return absl::OkStatus();
   }
 
-  const rpc::ServerDependencies calls_;
   Registry* const registry_;
   Dispatcher* const dispatcher_;
 };

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/ids/id_generator.h"
-#include "services/common/rpc/server.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/executor.h"
 #include "services/common/time/clock.h"
 #include "services/tool/tool.h"

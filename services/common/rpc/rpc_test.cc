@@ -56,45 +56,34 @@ constexpr absl::Duration kGuard = absl::Seconds(30);
 constexpr char kTrace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 // The service under test: each method does what the test puts in.
-class TestEchoService : public EchoService::CallbackService {
+class TestEchoService : public Service {
  public:
-  explicit TestEchoService(ServerDependencies dependencies) : dependencies_(dependencies) {}
+  explicit TestEchoService(const ServerDependencies& dependencies)
+      : Service("bulkhead.rpc.testing.EchoService", dependencies) {
+    for (const char* method : {"Echo", "Ping", "Undeclared"}) {
+      Unary(method, &TestEchoService::Counted);
+    }
+    Stream("Count", &TestEchoService::Counting);
+  }
 
-  using Unary = std::function<Awaitable<absl::StatusOr<EchoResponse>>(const CallContext&, const EchoRequest&)>;
-  using Stream =
+  using OnUnary = std::function<Awaitable<absl::StatusOr<EchoResponse>>(const CallContext&, const EchoRequest&)>;
+  using OnStream =
       std::function<Awaitable<absl::Status>(const CallContext&, const CountRequest&, StreamWriter<EchoResponse>&)>;
 
-  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
-                                 EchoResponse* response) override {
-    return ServeUnary(dependencies_, "bulkhead.rpc.testing.EchoService/Echo", context, request, response, Counted());
-  }
-  grpc::ServerUnaryReactor* Ping(grpc::CallbackServerContext* context, const EchoRequest* request,
-                                 EchoResponse* response) override {
-    return ServeUnary(dependencies_, "bulkhead.rpc.testing.EchoService/Ping", context, request, response, Counted());
-  }
-  grpc::ServerUnaryReactor* Undeclared(grpc::CallbackServerContext* context, const EchoRequest* request,
-                                       EchoResponse* response) override {
-    return ServeUnary(dependencies_, "bulkhead.rpc.testing.EchoService/Undeclared", context, request, response,
-                      Counted());
-  }
-  grpc::ServerWriteReactor<EchoResponse>* Count(grpc::CallbackServerContext* context,
-                                                const CountRequest* request) override {
-    return ServeStream<CountRequest, EchoResponse>(dependencies_, "bulkhead.rpc.testing.EchoService/Count", context,
-                                                   request, stream);
-  }
-
-  Unary unary = [](const CallContext& call, const EchoRequest& request) { return Answer(call, request); };
-  Stream stream = [](const CallContext&, const CountRequest& request, StreamWriter<EchoResponse>& writer) {
+  OnUnary unary = [](const CallContext& call, const EchoRequest& request) { return Answer(call, request); };
+  OnStream stream = [](const CallContext&, const CountRequest& request, StreamWriter<EchoResponse>& writer) {
     return CountUp(request, writer);
   };
   std::atomic<int> handled = 0;
 
  private:
-  Unary Counted() {
-    return [this](const CallContext& call, const EchoRequest& request) {
-      ++handled;
-      return unary(call, request);
-    };
+  Awaitable<absl::StatusOr<EchoResponse>> Counted(const CallContext& call, const EchoRequest& request) {
+    ++handled;
+    return unary(call, request);
+  }
+  Awaitable<absl::Status> Counting(const CallContext& call, const CountRequest& request,
+                                   StreamWriter<EchoResponse>& writer) {
+    return stream(call, request, writer);
   }
   static Awaitable<absl::StatusOr<EchoResponse>> Answer(const CallContext& call, const EchoRequest& request) {
     EchoResponse response;
@@ -116,8 +105,6 @@ class TestEchoService : public EchoService::CallbackService {
     }
     co_return absl::OkStatus();
   }
-
-  const ServerDependencies dependencies_;
 };
 
 // As much of auth as this folder's clients use.
@@ -490,6 +477,25 @@ TEST_P(RpcTest, ServiceTokenIsSharedAndRenewedInTime) {
   EXPECT_EQ(token(), "agent-token-1");
   clock_.Advance(absl::Seconds(1));
   EXPECT_EQ(token(), "agent-token-2");
+}
+
+// Answers one method more in the way of Echo.
+class MisnamedService : public Service {
+ public:
+  explicit MisnamedService(const char* method) : Service("bulkhead.rpc.testing.EchoService", {}) {
+    Unary("Echo", &MisnamedService::Answer);
+    Unary(method, &MisnamedService::Answer);
+  }
+
+ private:
+  Awaitable<absl::StatusOr<EchoResponse>> Answer(const CallContext&, const EchoRequest&) { co_return EchoResponse(); }
+};
+
+TEST(ServiceDeathTest, AdapterThatIsNotItsContractsEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(MisnamedService("Shout"), "/bulkhead.rpc.testing.EchoService/Shout is no method of this program");
+  EXPECT_DEATH(MisnamedService("Count"), "EchoService/Count is declared as rpc Count");
+  EXPECT_DEATH(MisnamedService("Echo"), "EchoService/Echo has two handlers");
 }
 
 TEST(MetadataTest, OnlyWellFormedTraceparentsPass) {

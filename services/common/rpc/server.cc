@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/log/absl_check.h"
 #include "absl/log/absl_log.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -18,6 +20,8 @@
 #include "absl/time/time.h"
 #include "bulkhead/common/v1/options.pb.h"
 #include "google/protobuf/descriptor.h"
+#include "grpcpp/impl/rpc_method.h"
+#include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/server_context.h"
 #include "services/common/rpc/denial_observer.h"
 #include "services/common/rpc/metadata.h"
@@ -32,6 +36,7 @@
 namespace bulkhead::rpc {
 namespace {
 
+using ::google::protobuf::Descriptor;
 using ::google::protobuf::DescriptorPool;
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
@@ -146,11 +151,7 @@ absl::StatusOr<RequestInfo> ParseRequestInfo(const grpc::CallbackServerContext& 
 // Fills `call`, or tells why it may not go on.
 Awaitable<absl::Status> Admit(const ServerDependencies& dependencies, std::string_view method,
                               const grpc::CallbackServerContext& context, const Message& request, CallContext& call) {
-  const MethodDescriptor* descriptor = FindMethod(method);
-  if (descriptor == nullptr) {
-    co_return Undeclared(method, "is no method of this program");
-  }
-  const MethodOptions& options = descriptor->options();
+  const MethodOptions& options = FindMethod(method)->options();  // Service::Add has found it.
   const bool anonymous = options.GetExtension(common::v1::anonymous);
   const std::string& pattern = options.GetExtension(common::v1::requires_);
   if (anonymous != pattern.empty()) {
@@ -274,6 +275,25 @@ grpc::ServerUnaryReactor* ServeUnary(const ServerDependencies& dependencies, std
 }
 
 }  // namespace internal
+
+std::string_view Service::Add(std::string_view method, bool streams, const Descriptor* request,
+                              const Descriptor* response) {
+  const std::string path = absl::StrCat("/", name_, "/", method);
+  const MethodDescriptor* declared = FindMethod(std::string_view(path).substr(1));
+  ABSL_CHECK(declared != nullptr) << path << " is no method of this program";
+  ABSL_CHECK(declared->input_type() == request && declared->output_type() == response &&
+             declared->server_streaming() == streams && !declared->client_streaming())
+      << path << " is declared as " << declared->DebugString();
+  ABSL_CHECK(!absl::c_linear_search(paths_, path)) << path << " has two handlers";
+  paths_.push_back(path);
+  const auto type = streams ? grpc::internal::RpcMethod::SERVER_STREAMING : grpc::internal::RpcMethod::NORMAL_RPC;
+  AddMethod(new grpc::internal::RpcServiceMethod(paths_.back().c_str(), type, /*handler=*/nullptr));
+  return std::string_view(paths_.back()).substr(1);
+}
+
+void Service::SetHandler(grpc::internal::MethodHandler* handler) {
+  MarkMethodCallback(static_cast<int>(paths_.size()) - 1, handler);
+}
 
 absl::Status Stopped(std::string_view method) {
   return MakeError(absl::StatusCode::kCancelled, absl::StrCat(method, " was stopped"),

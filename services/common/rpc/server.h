@@ -1,9 +1,15 @@
 // The server's side of a call: verify, authorize, run a coroutine, convert. For *_service.cc files only: it includes gRPC.
 //
-//   grpc::ServerUnaryReactor* GetRun(grpc::CallbackServerContext* context, const GetRunRequest* request, Run* response) override {
-//     return rpc::ServeUnary(calls_, "bulkhead.agent.v1.RunService/GetRun", context, request, response,
-//                            [this](const rpc::CallContext& call, const GetRunRequest& request) { return GetRun(call, request); });
-//   }
+//   class RunServiceImpl final : public rpc::Service {
+//    public:
+//     RunServiceImpl(const rpc::ServerDependencies& calls, RunServiceCore* core)
+//         : Service("bulkhead.agent.v1.RunService", calls), core_(core) {
+//       Unary("GetRun", &RunServiceImpl::GetRun);
+//     }
+//
+//    private:
+//     Awaitable<absl::StatusOr<v1::Run>> GetRun(const rpc::CallContext& call, const v1::GetRunRequest& request);
+//   };
 //
 // Before the handler runs: the bearer token of the `authorization` metadata is verified and becomes a UserContext, unless the method is declared
 // `(bulkhead.common.v1.anonymous)`; the permission named by `(bulkhead.common.v1.requires)` is checked, with `{field}` replaced by that
@@ -19,7 +25,10 @@
 #ifndef SERVICES_COMMON_RPC_SERVER_H_
 #define SERVICES_COMMON_RPC_SERVER_H_
 
+#include <deque>
+#include <functional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -27,63 +36,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "google/protobuf/message.h"
+#include "grpcpp/impl/proto_utils.h"  // How messages travel; IWYU pragma: keep
+#include "grpcpp/impl/server_callback_handlers.h"
+#include "grpcpp/impl/service_type.h"
 #include "grpcpp/support/server_callback.h"
-#include "services/common/identity/token_verifier.h"
-#include "services/common/ids/id_generator.h"
 #include "services/common/rpc/call_context.h"
+#include "services/common/rpc/server_dependencies.h"
 #include "services/common/runtime/awaitable.h"
-#include "services/common/runtime/executor.h"
 
 namespace bulkhead::rpc {
-
-class DenialObserver;
-class RemoteKeySource;
-class RevocationSet;
-
-// What every service adapter holds. All pointers outlive the adapter.
-struct ServerDependencies {
-  Executor* executor = nullptr;
-  const TokenVerifier* verifier = nullptr;
-  IdGenerator* ids = nullptr;
-  // Asked once for newer keys when a token names an unknown one, before the token is refused. May be null.
-  RemoteKeySource* key_refresher = nullptr;
-  // What has been revoked. Null where nothing can be.
-  RevocationSet* revocations = nullptr;
-  // Told of calls whose token does not carry the permission. May be null.
-  DenialObserver* denials = nullptr;
-};
-
-namespace internal {
-
-using Handler = absl::AnyInvocable<Awaitable<absl::Status>(const CallContext&)>;
-
-// Type-erased: one copy in server.cc, thin templates here.
-grpc::ServerUnaryReactor* ServeUnary(const ServerDependencies& dependencies, std::string_view method,
-                                     grpc::CallbackServerContext* context, const google::protobuf::Message* request,
-                                     Handler handler);
-
-// Spawns the coroutine of one call, which ends by calling `finish`; the reactor may be gone after that.
-void Serve(const ServerDependencies& dependencies, std::string_view method, const grpc::CallbackServerContext* context,
-           const google::protobuf::Message* request, std::stop_token stop, Handler handler,
-           absl::AnyInvocable<void(grpc::Status) &&> finish);
-
-}  // namespace internal
-
-// `handler`: (const CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>>. Request and response live until it has ended.
-template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* ServeUnary(const ServerDependencies& dependencies, std::string_view method,
-                                     grpc::CallbackServerContext* context, const Request* request, Response* response,
-                                     Handler handler) {
-  return internal::ServeUnary(
-      dependencies, method, context, request,
-      [request, response, handler = std::move(handler)](const CallContext& call) mutable -> Awaitable<absl::Status> {
-        absl::StatusOr<Response> result = co_await handler(call, *request);
-        if (result.ok()) {
-          *response = *std::move(result);
-        }
-        co_return result.status();
-      });
-}
 
 // Sends the messages of one server-streaming call. Write suspends until the transport has taken the message, so a slow
 // reader slows its writer and nobody else.
@@ -96,11 +57,43 @@ class StreamWriter {
   virtual Awaitable<bool> Write(Response message) = 0;
 };
 
-// `handler`: (const CallContext&, const Request&, StreamWriter<Response>&) -> Awaitable<absl::Status>.
-template <typename Request, typename Response, typename Handler>
-grpc::ServerWriteReactor<Response>* ServeStream(const ServerDependencies& dependencies, std::string_view method,
-                                                grpc::CallbackServerContext* context, const Request* request,
-                                                Handler handler);
+// The base of every adapter, which names its methods in its constructor. A method that the service of the proto does not
+// have, or has with other messages, ends the program there. Those that are not named answer UNIMPLEMENTED.
+//
+// It stands in for the classes that gRPC generates, which want a function of gRPC's types for each method, and makes a
+// method known to gRPC in the way that they do: an update of gRPC that changes what it generates may change what is here.
+// Thread-safe once it is constructed, as far as its handlers are. Outlives the server that it is registered with.
+class Service : public grpc::Service {
+ protected:
+  // `name` as "bulkhead.agent.v1.RunService".
+  Service(std::string_view name, const ServerDependencies& dependencies) : name_(name), dependencies_(dependencies) {}
+
+  // `handler`, a function of the adapter, answers the calls of `method`. The request lives until it has ended.
+  template <typename Impl, typename Request, typename Response>
+  void Unary(std::string_view method,
+             Awaitable<absl::StatusOr<Response>> (Impl::*handler)(const CallContext&, const Request&)) {
+    Unary<Request, Response>(method, std::bind_front(handler, static_cast<Impl*>(this)));
+  }
+  // `handler`: (const CallContext&, const Request&) -> Awaitable<absl::StatusOr<Response>>.
+  template <typename Request, typename Response, typename Handler>
+  void Unary(std::string_view method, Handler handler);
+
+  // The same where the response is a stream.
+  template <typename Impl, typename Request, typename Response>
+  void Stream(std::string_view method,
+              Awaitable<absl::Status> (Impl::*handler)(const CallContext&, const Request&, StreamWriter<Response>&));
+
+ private:
+  // Its full name, "bulkhead.agent.v1.RunService/GetRun", which lives as long as the service.
+  std::string_view Add(std::string_view method, bool streams, const google::protobuf::Descriptor* request,
+                       const google::protobuf::Descriptor* response);
+  // Of the method added last.
+  void SetHandler(grpc::internal::MethodHandler* handler);
+
+  const std::string name_;
+  const ServerDependencies dependencies_;
+  std::deque<std::string> paths_;  // "/bulkhead.agent.v1.RunService/GetRun"; gRPC keeps pointers to them.
+};
 
 // CANCELLED `RPC_CANCELLED`: how a handler ends that `stop` of its CallContext has ended early.
 absl::Status Stopped(std::string_view method);
@@ -110,6 +103,6 @@ absl::Status NotImplemented(std::string_view method);
 
 }  // namespace bulkhead::rpc
 
-#include "services/common/rpc/server_stream_impl.h"
+#include "services/common/rpc/server_impl.h"
 
 #endif  // SERVICES_COMMON_RPC_SERVER_H_
