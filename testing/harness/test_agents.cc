@@ -43,4 +43,6 @@ agent::AgentFactory ScriptedAgent(std::string name, Script script) {
 
 agent::AgentFactory ToolChainAgent(std::string name) { return ScriptedAgent(std::move(name), RunChain); }
 
+nlohmann::json Tools(std::vector<std::string> names) { return {{"tools", std::move(names)}}; }
+
 }  // namespace bulkhead::testing

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
@@ -28,6 +29,8 @@ agent::AgentFactory ScriptedAgent(std::string name, Script script);
 // Calls each tool of input {"tools": ["a", "b"]} in that order, thinking before each, and answers with their outputs in
 // `data`. Ends with the first error.
 agent::AgentFactory ToolChainAgent(std::string name = "chain");
+// Its input.
+nlohmann::json Tools(std::vector<std::string> names);
 
 }  // namespace bulkhead::testing
 

@@ -2,7 +2,7 @@
 
 #include <map>
 #include <set>
-#include <utility>
+#include <vector>
 
 #include "bulkhead/notifier/v1/event.pb.h"
 #include "gmock/gmock.h"
@@ -12,8 +12,6 @@
 namespace bulkhead::testing {
 
 using ::testing::IsEmpty;
-
-nlohmann::json Tools(std::vector<std::string> names) { return {{"tools", std::move(names)}}; }
 
 void ExpectWholeStory(User& user, const std::string& run) {
   ASSERT_OK_AND_ASSIGN(std::vector<notifier::v1::Event> events, user.EventsOf(run));

@@ -3,15 +3,10 @@
 #define TESTING_INTEGRATION_AGENT_EXECUTION_WHOLE_STORY_H_
 
 #include <string>
-#include <vector>
 
-#include "nlohmann/json.hpp"
 #include "testing/harness/user.h"
 
 namespace bulkhead::testing {
-
-// The input of ToolChainAgent.
-nlohmann::json Tools(std::vector<std::string> names);
 
 // What must hold for the events of every run that has ended: numbered without a gap, ids of their
 // own, each tool call begun is completed, and one terminal event, the last.

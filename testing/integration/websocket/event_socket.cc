@@ -1,10 +1,13 @@
 #include "testing/integration/websocket/event_socket.h"
 
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/json/json.h"
+#include "nlohmann/json.hpp"
+#include "services/common/json/struct_json.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "testing/base/wait.h"
@@ -42,6 +45,13 @@ absl::StatusOr<std::unique_ptr<EventSocket>> EventSocket::Open(Harness& platform
                         .subprotocol = format == Format::kJson ? "bulkhead.v1.json" : "bulkhead.v1.proto",
                         .token = user.token().Copy()}));
   return std::make_unique<EventSocket>(std::move(socket), format);
+}
+
+absl::StatusOr<std::unique_ptr<EventSocket>> EventSocket::Follow(Harness& platform, const User& user,
+                                                                 std::string_view run, uint64_t after, Format format) {
+  ASSIGN_OR_RETURN(std::unique_ptr<EventSocket> socket, Open(platform, user, format));
+  RETURN_IF_ERROR(socket->Subscribe(run, after));
+  return socket;
 }
 
 absl::StatusOr<ServerFrame> EventSocket::Receive() {
@@ -97,6 +107,21 @@ absl::Status EventSocket::Ping() {
   return Ask(std::move(frame)).status();
 }
 
+absl::StatusOr<std::string> EventSocket::StartRun(std::string_view agent, const nlohmann::json& input) {
+  notifier::v1::ClientFrame frame;
+  frame.mutable_start_run()->set_agent(absl::StrCat("agents/", agent));
+  ASSIGN_OR_RETURN(*frame.mutable_start_run()->mutable_input(), ToStruct(input));
+  ASSIGN_OR_RETURN(notifier::v1::Reply reply, Ask(std::move(frame)));
+  return reply.run().name();
+}
+
+absl::Status EventSocket::CancelRun(std::string_view run, std::string_view comment) {
+  notifier::v1::ClientFrame frame;
+  frame.mutable_cancel_run()->set_name(std::string(run));
+  frame.mutable_cancel_run()->set_comment(std::string(comment));
+  return Ask(std::move(frame)).status();
+}
+
 absl::StatusOr<ServerFrame> EventSocket::Next() {
   if (!kept_.empty()) {
     ServerFrame frame = std::move(kept_.front());
@@ -148,6 +173,12 @@ std::vector<uint64_t> NumbersOf(const std::vector<Event>& events) {
   for (const Event& event : events) {
     numbers.push_back(event.sequence());
   }
+  return numbers;
+}
+
+std::vector<uint64_t> OneTo(size_t count) {
+  std::vector<uint64_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 1);
   return numbers;
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTING_INTEGRATION_WEBSOCKET_EVENT_SOCKET_H_
 #define TESTING_INTEGRATION_WEBSOCKET_EVENT_SOCKET_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bulkhead/notifier/v1/frame.pb.h"
+#include "nlohmann/json_fwd.hpp"
 #include "services/gateway/client/web_socket.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/user.h"
@@ -25,6 +27,9 @@ class EventSocket {
   // With the user's bearer token.
   static absl::StatusOr<std::unique_ptr<EventSocket>> Open(Harness& platform, const User& user,
                                                            Format format = Format::kJson);
+  // Opened, and subscribed to the run.
+  static absl::StatusOr<std::unique_ptr<EventSocket>> Follow(Harness& platform, const User& user, std::string_view run,
+                                                             uint64_t after = 0, Format format = Format::kJson);
   EventSocket(std::unique_ptr<gateway::ClientWebSocket> socket, Format format)
       : socket_(std::move(socket)), format_(format) {}
 
@@ -33,6 +38,9 @@ class EventSocket {
   absl::Status Subscribe(std::string_view run, uint64_t after = 0);
   absl::Status Unsubscribe(std::string_view run);
   absl::Status Ping();
+  // The run's name.
+  absl::StatusOr<std::string> StartRun(std::string_view agent, const nlohmann::json& input);
+  absl::Status CancelRun(std::string_view run, std::string_view comment = "");
 
   // The next frame. UNAVAILABLE `SOCKET_CLOSED` when the gateway has closed.
   absl::StatusOr<notifier::v1::ServerFrame> Next();
@@ -58,6 +66,8 @@ class EventSocket {
 // The types of events, and their numbers.
 std::vector<std::string> TypesOf(const std::vector<notifier::v1::Event>& events);
 std::vector<uint64_t> NumbersOf(const std::vector<notifier::v1::Event>& events);
+// 1, 2, 3... as the numbers of `count` events that are all there.
+std::vector<uint64_t> OneTo(size_t count);
 
 }  // namespace bulkhead::testing
 
