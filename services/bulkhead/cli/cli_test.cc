@@ -28,11 +28,44 @@ TEST_F(CliTest, UsageIsExplainedAndWrongUsageIsCode2) {
   EXPECT_EQ(Run({"version"}).exit_code, 0);
   EXPECT_THAT(Run({"--help"}).output, HasSubstr("analyze"));
   EXPECT_EQ(Run({}).exit_code, 2);
-  EXPECT_EQ(Run({"frobnicate"}).exit_code, 2);
   EXPECT_EQ(Run({"run", "analyst", "--input", "[1]", "--server", "http://127.0.0.1:1"}).exit_code, 2);
   const Finished unknown = Run({"serve", "--data", "data", "--set", "agent.max_runing=8"});
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_THAT(unknown.errors, HasSubstr("agent.max_runing"));
+}
+
+TEST_F(CliTest, UnknownCommandIsNamedWithTheNearestOnesAndHelp) {
+  const Finished nonsense = Run({"nonsense"});
+  EXPECT_EQ(nonsense.exit_code, 2);
+  EXPECT_THAT(nonsense.errors, HasSubstr("there is no command 'nonsense'"));
+  EXPECT_THAT(nonsense.errors, Not(HasSubstr("did you mean")));
+  EXPECT_THAT(nonsense.errors, HasSubstr("bulkhead --help"));
+  EXPECT_EQ(nonsense.output, "");
+  EXPECT_THAT(Run({"analyse", "t.csv"}).errors, HasSubstr("'analyse': did you mean 'analyze'?"));
+  EXPECT_THAT(Run({"ru"}).errors, HasSubstr("did you mean 'run' or 'runs'?"));
+}
+
+TEST_F(CliTest, UnknownCommandIsNamedWhereItStands) {
+  const Finished nested = Run({"runs", "nonsense"});
+  EXPECT_EQ(nested.exit_code, 2);
+  EXPECT_THAT(nested.errors, HasSubstr("there is no command 'runs nonsense'"));
+  EXPECT_THAT(nested.errors, HasSubstr("bulkhead runs --help"));
+  EXPECT_THAT(Run({"runs", "lsit"}).errors, HasSubstr("did you mean 'runs list'?"));
+  // The word before a command is not one after it.
+  EXPECT_THAT(Run({"nonsense", "runs"}).errors, HasSubstr("there is no command 'nonsense'"));
+  const Finished required = Run({"config", "chek", "--json"});
+  EXPECT_EQ(required.exit_code, 2);
+  EXPECT_EQ(required.output, "");
+  const json error = json::parse(required.errors).at("error");
+  EXPECT_EQ(error.at("reason"), "COMMAND_UNKNOWN");
+  EXPECT_EQ(error.at("metadata"), json({{"word", "chek"}}));
+}
+
+TEST_F(CliTest, WordTooManyForACommandIsNoCommand) {
+  const Finished finished = Run({"runs", "list", "nonsense"});
+  EXPECT_EQ(finished.exit_code, 2);
+  EXPECT_THAT(finished.errors, HasSubstr("nonsense"));
+  EXPECT_THAT(finished.errors, Not(HasSubstr("there is no command")));
 }
 
 TEST_F(CliTest, ConfigurationIsCheckedAndExplained) {

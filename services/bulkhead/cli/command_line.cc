@@ -4,6 +4,7 @@
 #include <iostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/functional/any_invocable.h"
@@ -14,6 +15,7 @@
 #include "services/bulkhead/cli/agents_commands.h"
 #include "services/bulkhead/cli/credentials.h"
 #include "services/bulkhead/cli/local_commands.h"
+#include "services/bulkhead/cli/near_words.h"
 #include "services/bulkhead/cli/provider_login.h"
 #include "services/bulkhead/cli/remote_commands.h"
 #include "services/bulkhead/cli/server_commands.h"
@@ -71,6 +73,12 @@ class CommandLine {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+      if (const absl::Status unknown = UnknownCommand(error, argc, argv); !unknown.ok()) {
+        console_.set_json(app_.count("--json") >
+                          0);  // The flag itself is not set before all of the line is understood.
+        console_.Error(unknown);
+        return ExitCode::kUsage;
+      }
       // Help and version come this way too, with code 0.
       return app_.exit(error, std::cout, std::cerr) == 0 ? ExitCode::kOk : ExitCode::kUsage;
     }
@@ -84,6 +92,41 @@ class CommandLine {
 
  private:
   using Command = absl::AnyInvocable<absl::Status() &&>;
+
+  // Says which word of the line is none of the commands where it stands, and which ones are near: CLI11 tells only that a
+  // command is missing, or that the word was not expected. OK when the line is wrong in another way.
+  absl::Status UnknownCommand(const CLI::ParseError& error, int argc, const char* const* argv) const {
+    const std::vector<std::string> left = app_.remaining(/*recurse=*/true);
+    if (error.get_exit_code() == 0 || left.empty() || left.front().starts_with('-')) {
+      return absl::OkStatus();
+    }
+    const std::string& word = left.front();
+    // The commands before it.
+    const CLI::App* app = &app_;
+    std::string path;
+    for (int i = 1; i < argc && argv[i] != word; ++i) {
+      if (const std::vector<CLI::App*> parsed = app->get_subcommands();
+          !parsed.empty() && parsed[0]->check_name(argv[i])) {
+        app = parsed[0];
+        absl::StrAppend(&path, app->get_name(), " ");
+      }
+    }
+    std::vector<std::string> commands;
+    for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) {
+      commands.push_back(command->get_name());
+    }
+    if (commands.empty()) {
+      return absl::OkStatus();
+    }
+    const std::vector<std::string> near = NearWords(word, commands);
+    std::string message = absl::StrCat("there is no command '", path, word, "'");
+    for (const std::string& each : near) {
+      absl::StrAppend(&message, &each == &near.front() ? ": did you mean '" : " or '", path, each, "'");
+    }
+    absl::StrAppend(&message, near.empty() ? "" : "?", "\nbulkhead ", path, "--help lists the commands");
+    return MakeError(absl::StatusCode::kInvalidArgument, message,
+                     {.domain = "bulkhead.cli", .reason = "COMMAND_UNKNOWN", .metadata = {{"word", word}}});
+  }
 
   RemoteContext Remote() const {
     return {.console = &console_, .interrupt = &interrupt_, .credentials = &credentials_, .server = server_};
