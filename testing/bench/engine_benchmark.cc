@@ -28,6 +28,7 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
+#include "services/agent/models/model.h"
 #include "services/common/runtime/awaitable.h"
 #include "services/common/status/macros.h"
 #include "services/common/time/real_time.h"
@@ -92,7 +93,7 @@ absl::Duration ProcessorTime() {
 
 // Runs `count` runs of `script` at once, each doing `steps` steps.
 void Throughput(std::string_view what, Script script, int count, int steps, const json& input) {
-  EngineRig rig(std::move(script), Threads());
+  EngineRig rig(std::move(script), {.threads = Threads()});
   rig.Open();
   const int64_t commits = rig.commits();
   const absl::Time began = RealNow();
@@ -123,12 +124,19 @@ Awaitable<absl::StatusOr<Answer>> ToolSteps(RunContext& run, const json& input) 
   co_return Answer{.summary = "done"};
 }
 
-// One model call that asks for three tools, and the three at once. `model.fake` stands for the model.
+// One model call that asks for three tools, and the three at once. The model answers at once in this process, as the tools do.
 Awaitable<absl::StatusOr<Answer>> Graph(RunContext& run, const json&) {
-  CO_RETURN_IF_ERROR((co_await run.CallTool("model.fake", {{"question", "what is in the three places?"}})).status());
-  const std::vector<int> calls = {1, 2, 3};
+  agent::ModelRequest request{.model = "bench", .messages = {{.text = "what is in the three places?"}}};
+  for (const char* function : {"look_left", "look_ahead", "look_right"}) {
+    request.tools.push_back({.name = function,
+                             .description = "Says what is in a place.",
+                             .parameters = {{"type", "object"}, {"required", {"place"}}}});
+  }
+  CO_ASSIGN_OR_RETURN(agent::ModelReply reply, co_await run.CallModel(std::move(request)));
   CO_ASSIGN_OR_RETURN(std::vector<json> found,
-                      co_await run.All(calls, [&](int call) { return run.CallTool("look", {{"place", call}}); }));
+                      co_await run.All(reply.tool_calls, [&](const agent::ModelToolCall& call) {
+                        return run.CallTool(call.name, json::parse(call.arguments));
+                      }));
   co_return Answer{.summary = absl::StrCat("found ", found.size())};
 }
 
@@ -154,7 +162,7 @@ void BenchLatency() {
         }
         co_return Answer{.summary = "done"};
       },
-      Threads());
+      {.threads = Threads()});
   rig.Open();
   rig.CreateRuns(1, 1, {{"tools", false}});
   rig.AwaitEvents("agent_completed", 1);
@@ -178,7 +186,7 @@ void Waiting(std::string_view what, bool approvals) {
         }
         co_return Answer{.summary = "done"};
       },
-      Threads());
+      {.threads = Threads()});
   rig.Open();
   const double before = Mebibytes();
   const absl::Time began = RealNow();
@@ -204,7 +212,7 @@ void BenchRecovery() {
         CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Hours(24)));
         co_return Answer{.summary = "done"};
       },
-      Threads());
+      {.threads = Threads()});
   rig.Open();
   rig.CreateRuns(count, count / 100 + 1, json::object());
   rig.AwaitWaiting(count);
@@ -227,10 +235,10 @@ void BenchRecovery() {
 
 int main(int argc, char** argv) {
   const std::vector<std::pair<std::string, void (*)()>> cases = {
-      {"steps", bulkhead::bench::BenchSteps},        {"tools", bulkhead::bench::BenchTools},
-      {"graph", bulkhead::bench::BenchGraph},        {"latency", bulkhead::bench::BenchLatency},
-      {"recovery", bulkhead::bench::BenchRecovery},  {"asleep", bulkhead::bench::BenchAsleep},
-      {"approvals", bulkhead::bench::BenchApprovals}};
+      {"steps", bulkhead::bench::BenchSteps},         {"tools", bulkhead::bench::BenchTools},
+      {"graph", bulkhead::bench::BenchGraph},         {"latency", bulkhead::bench::BenchLatency},
+      {"recovery", bulkhead::bench::BenchRecovery},   {"asleep", bulkhead::bench::BenchAsleep},
+      {"approvals", bulkhead::bench::BenchApprovals}, {"neighbours", bulkhead::bench::BenchNeighbours}};
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   std::vector<std::string> wanted(arguments.begin() + 1, arguments.end());
   for (const auto& [name, bench] : cases) {
