@@ -1,7 +1,7 @@
 // What the durable engine does in a second, how long a step takes, what a waiting run costs, how fast it recovers.
 //
 //   tools/bazel run --config=bench //testing/bench:engine_benchmark            # all of it
-//   tools/bazel run --config=bench //testing/bench:engine_benchmark -- steps latency graph tools asleep approvals recovery
+//   tools/bazel run --config=bench //testing/bench:engine_benchmark -- steps latency graph tools asleep approvals recovery neighbours
 //
 // docs/performance.md has the numbers and says what they mean.
 #include <fcntl.h>
@@ -10,21 +10,29 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/log_severity.h"
+#include "absl/base/thread_annotations.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/log/absl_check.h"
+#include "absl/log/globals.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/agent.h"
@@ -36,6 +44,8 @@
 
 ABSL_FLAG(int, threads, 2, "of the executor");
 ABSL_FLAG(int, runs, 0, "runs of the case, or 0 for its own number");
+ABSL_FLAG(absl::Duration, beside, absl::Seconds(10), "how long each case of `neighbours` lasts");
+ABSL_FLAG(absl::Duration, unresponsive_after, absl::Seconds(2), "how long an agent of `neighbours` may compute");
 
 namespace bulkhead::bench {
 namespace {
@@ -230,10 +240,142 @@ void BenchRecovery() {
             << std::endl;
 }
 
+// What bob's runs have beside those of ada: the times of his steps, and from the call that makes a run to its first word.
+class Neighbours {
+ public:
+  // `ada` makes runs of hers, on a thread of its own, for as long as `over` says no.
+  using Ada = std::function<void(EngineRig& rig, const std::atomic<bool>& over)>;
+
+  static void Measure(std::string_view what, const Ada& ada) {
+    Neighbours neighbours;
+    neighbours.Run(what, ada);
+  }
+
+ private:
+  static constexpr int kSteps = 50;  // Of each run of bob's.
+  static constexpr size_t kBlock = size_t{1} << 20;
+  static constexpr size_t kMostBlocks = 256;
+
+  void Run(std::string_view what, const Ada& ada) {
+    EngineRig rig(
+        [this](RunContext& run, const json& input) -> Awaitable<absl::StatusOr<Answer>> {
+          const std::string does = input.at("does");
+          if (does == "compute") {
+            Compute();
+          } else if (does == "allocate") {
+            Allocate();
+          } else if (does == "step") {
+            co_return co_await Steps(run, input);
+          } else {
+            co_await TimedSteps(run);
+          }
+          co_return Answer{.summary = "done"};
+        },
+        {.threads = Threads(),
+         .limits = {},
+         .max_unfinished_per_user = 104,
+         .unresponsive_after = absl::GetFlag(FLAGS_unresponsive_after)});
+    rig.Open();
+    std::thread beside([&] { ada(rig, over_); });
+    const absl::Time until = RealNow() + absl::GetFlag(FLAGS_beside);
+    int64_t runs = 0;
+    while (RealNow() < until) {
+      made_ = RealNow();
+      ABSL_CHECK_OK(rig.CreateRun("bob", {{"does", "measure"}}));
+      ++runs;
+      finished_.Await(runs);
+    }
+    over_ = true;
+    beside.join();
+    std::cout << "beside " << what << ": " << runs << " runs of bob; a step: " << WithLongest(steps_)
+              << "; a run's beginning: " << WithLongest(beginnings_) << std::endl;
+  }
+
+  Awaitable<void> TimedSteps(RunContext& run) {
+    beginnings_.push_back(RealNow() - made_);
+    for (int step = 0; step < kSteps; ++step) {
+      const absl::Time began = RealNow();
+      co_await run.Random();
+      steps_.push_back(RealNow() - began);
+    }
+    finished_.Add();
+  }
+
+  // Awaits nothing, for ever.
+  void Compute() const {
+    while (!over_) {
+    }
+  }
+
+  // The same, and takes memory; at 256 MiB it begins again, so that the machine outlives the benchmark.
+  void Allocate() const {
+    while (!over_) {
+      std::vector<std::string> blocks;
+      while (!over_ && blocks.size() < kMostBlocks) {
+        blocks.emplace_back(kBlock, 'b');
+      }
+    }
+  }
+
+  static std::string WithLongest(const std::vector<absl::Duration>& times) {
+    return absl::StrFormat("%s, longest %.0f us", Percentiles(times),
+                           absl::ToDoubleMicroseconds(*std::ranges::max_element(times)));
+  }
+
+  // Bob's runs come one after another.
+  class Finished {
+   public:
+    void Add() {
+      absl::MutexLock lock(mutex_);
+      ++count_;
+    }
+    void Await(int64_t count) {
+      absl::MutexLock lock(mutex_);
+      const auto enough = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return count_ >= count; };
+      ABSL_CHECK(mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Minutes(10))) << "a run of bob's does not end";
+    }
+
+   private:
+    absl::Mutex mutex_;
+    int64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  };
+
+  std::atomic<bool> over_ = false;
+  Finished finished_;
+  absl::Time made_;  // These belong to whoever has the turn: the one who makes a run, then that run.
+  std::vector<absl::Duration> steps_;
+  std::vector<absl::Duration> beginnings_;
+};
+
+void BenchNeighbours() {
+  static constexpr int kFloodSteps = 20;
+  const auto make = [](std::string_view does, int count) {
+    return [does, count](EngineRig& rig, const std::atomic<bool>&) {
+      for (int i = 0; i < count; ++i) {
+        ABSL_CHECK_OK(rig.CreateRun("ada", {{"does", does}}));
+      }
+    };
+  };
+  const auto nobody = [](EngineRig&, const std::atomic<bool>&) {};
+  const auto flood = [](EngineRig& rig, const std::atomic<bool>& over) {
+    while (!over) {
+      // Refused when there are as many as a user may have: the next attempt is a part of the flood.
+      rig.CreateRun("ada", {{"does", "step"}, {"steps", kFloodSteps}}).IgnoreError();
+    }
+  };
+  Neighbours::Measure("nobody", nobody);
+  Neighbours::Measure("an agent that computes for ever", make("compute", 1));
+  Neighbours::Measure("an agent that allocates in a loop", make("allocate", 1));
+  Neighbours::Measure("a flood of runs", flood);
+  Neighbours::Measure("four agents that compute for ever, more than there are threads", make("compute", 4));
+}
+
 }  // namespace
 }  // namespace bulkhead::bench
 
 int main(int argc, char** argv) {
+  // What `neighbours` does wrong is on purpose.
+  absl::SetMinLogLevel(absl::LogSeverityAtLeast::kFatal);
   const std::vector<std::pair<std::string, void (*)()>> cases = {
       {"steps", bulkhead::bench::BenchSteps},         {"tools", bulkhead::bench::BenchTools},
       {"graph", bulkhead::bench::BenchGraph},         {"latency", bulkhead::bench::BenchLatency},
