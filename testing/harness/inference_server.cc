@@ -1,7 +1,5 @@
 #include "testing/harness/inference_server.h"
 
-#include <string_view>
-
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -31,6 +29,12 @@ nlohmann::json InferenceServer::Get(std::string_view path) {
 nlohmann::json InferenceServer::Requests() { return Get("/test/requests"); }
 
 int InferenceServer::Most() { return Get("/test/most").get<int>(); }
+
+absl::Status InferenceServer::HoldRequest(int after, std::string_view when) {
+  return control_.PostJson(absl::StrCat(address_, "/test/hold"), {{"after", after}, {"when", when}}).status();
+}
+
+int InferenceServer::Held() { return Get("/test/held").get<int>(); }
 
 absl::Status InferenceServer::Go() {
   return control_.PostJson(absl::StrCat(address_, "/test/go"), nlohmann::json::object()).status();

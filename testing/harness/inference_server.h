@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,10 @@ class InferenceServer {
   int Most();
   // Lets the answers go on that hold.
   absl::Status Go();
+  // Has a request wait that comes after `after` others: "before" its answer begins, or "within" it. One such order at a time.
+  absl::Status HoldRequest(int after, std::string_view when);
+  // How many wait now. A client that has gone away does not.
+  int Held();
 
  private:
   InferenceServer() = default;

@@ -134,6 +134,17 @@ void EffectLog::AppendOnce(const tool::ToolCall& call, std::string_view tool) {
   Write(line);
 }
 
+bool EffectLog::IsFirst(const tool::ToolCall& call, std::string_view tool) {
+  absl::MutexLock lock(mutex_);
+  std::ifstream file(path_);
+  for (std::string done; std::getline(file, done);) {
+    if (absl::StartsWith(done, absl::StrCat(tool, "\t"))) {
+      return absl::StartsWith(LineOf(call, tool), done);
+    }
+  }
+  return true;
+}
+
 void EffectLog::Write(std::string_view line) {
   crash_point_->Pass("effect before");
   // One write: a line is there or it is not.
@@ -160,6 +171,15 @@ std::vector<std::shared_ptr<tool::Tool>> EffectTools(EffectLog* log, Clock* cloc
                      [log](tool::ToolCall& call) -> absl::StatusOr<json> {
                        log->Append(call, "effect.pay");
                        return json{{"paid", true}};
+                     }),
+      tool::MakeTool(Spec("effect.knock", RepeatPolicy::kIdempotent),
+                     [log](tool::ToolCall& call) -> absl::StatusOr<json> {
+                       log->AppendOnce(call, "effect.knock");
+                       if (log->IsFirst(call, "effect.knock")) {
+                         return MakeError(absl::StatusCode::kUnavailable, "nobody is at home",
+                                          {.domain = "bulkhead.testing", .reason = "NOBODY_HOME"});
+                       }
+                       return json{{"opened", true}};
                      }),
       tool::MakeTool(Spec("effect.closed", RepeatPolicy::kSafe),
                      [](tool::ToolCall&) -> absl::StatusOr<json> {

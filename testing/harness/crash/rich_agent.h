@@ -27,6 +27,8 @@ class EffectLog {
   void Append(const tool::ToolCall& call, std::string_view tool);
   // The same, unless this tool has done it under this key, in whatever process.
   void AppendOnce(const tool::ToolCall& call, std::string_view tool);
+  // Whether the first effect of this tool was under the call's key.
+  bool IsFirst(const tool::ToolCall& call, std::string_view tool);
 
  private:
   void Write(std::string_view line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -36,8 +38,9 @@ class EffectLog {
   absl::Mutex mutex_;
 };
 
-// The tools: "effect.weigh" (SAFE), "effect.book" (IDEMPOTENT), "effect.pay" (AT_MOST_ONCE), "effect.closed" (always
-// fails), "effect.endless" (ends when it is stopped). Pointers outlive them.
+// The tools: "effect.weigh" (SAFE), "effect.book" (IDEMPOTENT), "effect.pay" (AT_MOST_ONCE), "effect.knock" (IDEMPOTENT; UNAVAILABLE
+// the first time, and as often as it is called under that key), "effect.closed" (always fails), "effect.endless" (ends
+// when it is stopped). Pointers outlive them.
 std::vector<std::shared_ptr<tool::Tool>> EffectTools(EffectLog* log, Clock* clock);
 
 // "rich" and its child "errand". "rich" asks whether to pay, and answers {"paid": whether effect.pay succeeded}; when it

@@ -1,11 +1,13 @@
 // A whole platform in a process of its own, with the rich agent, that dies where it is told to:
 //
-//   server DATA EFFECTS [PLACE NTH]
+//   server DATA EFFECTS MODEL [PLACE NTH]
 //
+// MODEL is the address of an endpoint for the model "small", whose key is the variable MODEL_KEY; "" for no model.
 // PLACE is "agent.db before", "agent.db after" and the like for the nth commit of a service's database, or "effect
 // before", "effect after" for the nth effect of a tool. Prints {"url": ...} when it listens; ends in good order, with
 // code 0, on SIGTERM.
 #include <pthread.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdint>
@@ -25,6 +27,7 @@
 #include "absl/time/time.h"
 #include "bulkhead/common/v1/config.pb.h"
 #include "services/bulkhead/platform.h"
+#include "services/common/config/environment.h"
 #include "services/common/storage/testing/commit_observer.h"
 #include "services/common/time/clock.h"
 #include "testing/harness/crash/crash_point.h"
@@ -39,11 +42,11 @@ int main(int argc, char** argv) {
   pthread_sigmask(SIG_BLOCK, &end, nullptr);
   absl::InitializeLog();
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kWarning);
-  ABSL_CHECK(argc == 3 || argc == 5) << "server DATA EFFECTS [PLACE NTH]";
+  ABSL_CHECK(argc == 4 || argc == 6) << "server DATA EFFECTS MODEL [PLACE NTH]";
 
   int64_t nth = 0;
-  ABSL_CHECK(argc == 3 || absl::SimpleAtoi(argv[4], &nth)) << "not a number: " << argv[4];
-  testing::CrashPoint crash_point(argc == 3 ? "" : argv[3], nth);
+  ABSL_CHECK(argc == 4 || absl::SimpleAtoi(argv[5], &nth)) << "not a number: " << argv[5];
+  testing::CrashPoint crash_point(argc == 4 ? "" : argv[4], nth);
   storage::ObserveCommits([&crash_point](const storage::SeenCommit& commit) {
     crash_point.Pass(absl::StrCat(commit.database, commit.done ? " after" : " before"));
   });
@@ -55,8 +58,16 @@ int main(int argc, char** argv) {
   config.mutable_auth()->set_open_registration(true);
   config.mutable_auth()->set_scrypt_log_n(4);
   config.mutable_gateway()->set_listen("127.0.0.1:0");
+  if (const std::string model = argv[3]; !model.empty()) {
+    common::v1::ModelEndpoint& endpoint = *config.mutable_agent()->add_models();
+    endpoint.set_id("small");
+    endpoint.set_url(model);
+    endpoint.set_api_key("env:MODEL_KEY");
+  }
   Platform::Options options;
   options.data_dir = argv[1];
+  options.environment = config::Environment::FromEnviron(environ);
+  options.admin_login = "warden";
   options.durable = false;  // A process dies, not the machine.
   options.clock = clock.get();
   options.extra_tools = testing::EffectTools(&effects, clock.get());

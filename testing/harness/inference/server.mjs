@@ -15,6 +15,8 @@
 //   cut         ends the connection after the text, in the middle of the answer
 //   events      in place of all that: data of events, sent as they are
 //
+// POST /test/hold {after, when}: the request that comes after so many others, counted from now on, waits "before" its answer begins or, as with hold, after
+// its text ("within"); of one such order the last counts. GET /test/held: how many wait now.
 // GET /test/requests: [{model, authorization, body, closed, ended}], oldest first; `closed` says that the client went away before the answer's end. GET
 // /test/most: how many were under way at once, at most. Prints "listening ADDRESS".
 import {createServer} from 'node:http';
@@ -23,6 +25,7 @@ const [key] = process.argv.slice(2);
 const requests = [];
 const attempts = new Map();
 let held = [];
+let toHold = null;
 let underWay = 0;
 let most = 0;
 
@@ -52,7 +55,27 @@ function stepOf(body, text) {
   return turn[Math.min(attempt, turn.length - 1)];
 }
 
+// Until POST /test/go, or until the client is gone: false then.
+async function hold(response) {
+  await new Promise((resolve) => {
+    held.push(resolve);
+    response.on('close', () => {
+      held = held.filter((other) => other !== resolve);
+      resolve();
+    });
+  });
+  return !response.destroyed;
+}
+
 async function answer(step, body, response, record) {
+  let ordered = null;
+  if (toHold !== null && toHold.after-- === 0) {
+    ordered = toHold.when;
+    toHold = null;
+  }
+  if (ordered === 'before' && !await hold(response)) {
+    return;
+  }
   if (step.status) {
     response.writeHead(step.status, {'Content-Type': 'application/json', ...step.headers});
     response.end(JSON.stringify({error: {message: step.error ?? 'no'}}));
@@ -70,8 +93,8 @@ async function answer(step, body, response, record) {
   for (const piece of (step.text ?? '').replace('%results%', results.join(' ')).match(/.{1,7}/gsu) ?? []) {
     send(chunk({content: piece}));
   }
-  if (step.hold) {
-    await new Promise((resolve) => held.push(resolve));
+  if ((step.hold || ordered === 'within') && !await hold(response)) {
+    return;
   }
   if (step.cut) {
     response.socket.destroySoon();
@@ -103,6 +126,10 @@ const server = createServer((request, response) => {
     response.end(JSON.stringify(most));
     return;
   }
+  if (request.url === '/test/held') {
+    response.end(JSON.stringify(held.length));
+    return;
+  }
   if (request.url === '/test/go') {
     const waiting = held;
     held = [];
@@ -114,6 +141,11 @@ const server = createServer((request, response) => {
   request.on('data', (piece) => { text += piece; });
   request.on('end', () => {
     const body = JSON.parse(text);
+    if (request.url === '/test/hold') {
+      toHold = body;
+      response.end('{}');
+      return;
+    }
     const record = {model: body.model, authorization: request.headers.authorization ?? '', body, closed: false, ended: false};
     requests.push(record);
     most = Math.max(most, ++underWay);

@@ -16,7 +16,9 @@
 #include "services/common/status/macros.h"
 #include "services/common/storage/testing/dead_database.h"
 #include "services/gateway/client/gateway_client.h"
+#include "testing/base/wait.h"
 #include "testing/harness/child_process.h"
+#include "testing/harness/inference_server.h"
 
 namespace bulkhead::testing {
 namespace {
@@ -33,22 +35,30 @@ absl::Status Unexpected(std::string_view what) {
 
 std::string IdOf(std::string_view name) { return std::string(name.substr(name.rfind('/') + 1)); }
 
+constexpr std::string_view kUser = "ada";
+constexpr std::string_view kAdministrator = "warden";  // As the server knows it.
+
+json Account(std::string_view login) { return {{"login", login}, {"password", "correct horse battery"}}; }
+
+// "model before" and the like: the server itself does not know this place.
+bool WhileModelAnswers(const CrashPlan& plan) { return absl::StartsWith(plan.place, "model "); }
+
 // A process on a data folder.
 class Server {
  public:
   // UNAVAILABLE when it died before it listened.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& folder, const std::string& place,
-                                                       int64_t nth) {
-    std::vector<std::string> arguments = {folder + "/data", folder + "/effects"};
-    if (!place.empty()) {
-      arguments.push_back(place);
-      arguments.push_back(absl::StrCat(nth));
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& folder, const InferenceServer* model,
+                                                       const CrashPlan& plan) {
+    std::vector<std::string> arguments = {folder + "/data", folder + "/effects", model == nullptr ? "" : model->url()};
+    if (!plan.place.empty() && !WhileModelAnswers(plan)) {
+      arguments.push_back(plan.place);
+      arguments.push_back(absl::StrCat(plan.nth));
     }
     auto server = std::make_unique<Server>();
     ASSIGN_OR_RETURN(server->process_,
                      ChildProcess::Start({.program = std::filesystem::absolute("testing/harness/crash/server").string(),
                                           .arguments = std::move(arguments),
-                                          .environment = {{"TMPDIR", folder}}}));
+                                          .environment = {{"TMPDIR", folder}, {"MODEL_KEY", kModelKey}}}));
     const absl::StatusOr<std::string> line = server->process_->WaitForLine("\"url\"");
     if (line.ok()) {
       ASSIGN_OR_RETURN(server->client_, GatewayClient::Create({.base_url = json::parse(*line).at("url")}));
@@ -59,6 +69,8 @@ class Server {
   bool listens() const { return client_ != nullptr; }
   GatewayClient& client() { return *client_; }
 
+  // At once, as a crash.
+  void Kill() { process_->Signal(SIGKILL); }
   // Waits for its death, which is known to come.
   absl::Status AwaitDeath() { return AwaitExit(128 + SIGKILL).status(); }
   // Ends it in good order; false when it died instead.
@@ -85,45 +97,104 @@ class Server {
 // The user: starts the run, follows it, answers what it asks.
 class Client {
  public:
-  Client(const CrashHome& home, std::string folder, CrashOutcome* outcome)
-      : token_(home.token), folder_(std::move(folder)), outcome_(outcome) {}
+  // All of it outlives the client.
+  Client(const CrashHome& home, const CrashScenario& scenario, std::string folder, CrashOutcome* outcome)
+      : home_(home), scenario_(scenario), folder_(std::move(folder)), outcome_(outcome) {}
+
+  // Kills the next server while the endpoint holds its answer to the nth request, which it has been told to.
+  void KillInModelCall(int64_t nth) { kill_in_call_ = nth; }
 
   // Until the run has ended and everything is told. An error: the server died, or should have.
-  absl::Status Follow(GatewayClient& server) {
-    // Under the same request id each time: the client does not know whether it was heard.
-    ASSIGN_OR_RETURN(
-        const json run,
-        server.Request("POST", "/v1/runs", {{"agent", "agents/rich"}, {"input", json::object()}, {"requestId", "once"}},
-                       token_));
-    outcome_->run = run.at("name");
-    RETURN_IF_ERROR(Decide(server));
-    if (!ended_) {
-      absl::Status decided;
-      RETURN_IF_ERROR(
-          server.WatchRun(outcome_->run, {.after = outcome_->seen.size(), .durable_only = true, .reconnects = 0},
-                          token_, [&](const json& frame) {
-                            if (frame.contains("event")) {
-                              const json& event = outcome_->seen.emplace_back(frame.at("event"));
-                              ended_ = event.at("type") == "agent_completed" || event.at("type") == "agent_failed";
-                              if (event.at("type") == "approval_requested") {
-                                decided = Decide(server);
-                              }
-                            }
-                            return decided.ok() && !frame.contains("gap");
-                          }));
-      RETURN_IF_ERROR(decided);
+  absl::Status Follow(Server& server) {
+    RETURN_IF_ERROR(SignIn(server.client()));
+    if (outcome_->run.empty() || scenario_.session == SessionUse::kSame) {
+      // Under the same request id each time: the client does not know whether it was heard.
+      ASSIGN_OR_RETURN(const json run,
+                       server.client().Request(
+                           "POST", "/v1/runs",
+                           {{"agent", scenario_.agent}, {"input", scenario_.input}, {"requestId", "once"}}, token()));
+      outcome_->run = run.at("name");
     }
-    return TakeLogs(server);
+    RETURN_IF_ERROR(Decide(server.client()));
+    if (!ended_) {
+      RETURN_IF_ERROR(Watch(server));
+    }
+    return TakeLogs(server.client());
   }
 
  private:
+  // Of the session in which the run was started.
+  const RawToken& token() const { return scenario_.session == SessionUse::kSame ? home_.token : own_token_; }
+
+  absl::Status Watch(Server& server) {
+    absl::Status decided;
+    int64_t model_calls = 0;
+    RETURN_IF_ERROR(server.client().WatchRun(
+        outcome_->run, {.after = outcome_->seen.size(), .durable_only = true, .reconnects = 0}, home_.token,
+        [&](const json& frame) {
+          if (frame.contains("event")) {
+            const json& event = outcome_->seen.emplace_back(frame.at("event"));
+            const std::string type = event.at("type");
+            ended_ = IsTerminal(type);
+            if (type == "approval_requested") {
+              decided = Decide(server.client());
+            } else if (type == "model_calling" && ++model_calls == kill_in_call_) {
+              decided = WaitFor([&] { return scenario_.model->Held() > 0; }, "a request that the endpoint holds");
+              server.Kill();
+            }
+          }
+          return decided.ok() && !frame.contains("gap");
+        }));
+    return decided;
+  }
+
+  absl::Status SignIn(GatewayClient& server) {
+    if (scenario_.session == SessionUse::kSame || !own_token_.empty()) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const json tokens, server.Request("POST", "/v1/sessions:signIn", Account(kUser), RawToken()));
+    Keep(tokens);
+    return absl::OkStatus();
+  }
+
+  void Keep(const json& tokens) {
+    own_token_ = RawToken(tokens.at("accessToken").get<std::string>());
+    refresh_token_ = tokens.at("refreshToken");
+    session_ = tokens.at("session");
+  }
+
+  // Before the user answers for the first time.
+  absl::Status UseSession(GatewayClient& server) {
+    if (scenario_.session == SessionUse::kRefreshed && !session_used_) {
+      const absl::StatusOr<json> tokens =
+          server.Request("POST", "/v1/sessions:refresh", {{"refreshToken", refresh_token_}}, RawToken());
+      if (tokens.ok()) {
+        Keep(*tokens);
+      } else if (ReasonOf(tokens.status()) == "REFRESH_TOKEN_REUSED") {
+        outcome_->session_lost = true;
+      } else {
+        return tokens.status();
+      }
+    } else if (scenario_.session == SessionUse::kRevoked && !session_used_) {
+      RETURN_IF_ERROR(
+          server.Request("DELETE", absl::StrCat("/v1/users/me/sessions/", IdOf(session_)), nullptr, home_.token)
+              .status());
+    }
+    session_used_ = true;
+    return absl::OkStatus();
+  }
+
   // Allows what is asked; after a crash, unless it has happened.
   absl::Status Decide(GatewayClient& server) {
     const std::string path = absl::StrCat("/v1/runs/", IdOf(outcome_->run), "/approvals");
-    ASSIGN_OR_RETURN(const json listed, server.Request("GET", path, nullptr, token_));
+    ASSIGN_OR_RETURN(const json listed, server.Request("GET", path, nullptr, home_.token));
     for (const json& approval : listed.value("approvals", json::array())) {
       if (approval.contains("decision")) {
         continue;
+      }
+      RETURN_IF_ERROR(UseSession(server));
+      if (scenario_.session == SessionUse::kRevoked || outcome_->session_lost) {
+        return absl::OkStatus();  // Nobody is left to answer.
       }
       bool allow = true;
       if (absl::StrContains(approval.at("question").get<std::string>(), "may or may not have happened")) {
@@ -139,7 +210,7 @@ class Client {
               .Request("POST", absl::StrCat(path, "/", IdOf(approval.at("name").get<std::string>()), ":resolve"),
                        {{"decision", {{"verdict", allow ? "VERDICT_ALLOW" : "VERDICT_DENY"}}},
                         {"callHash", approval.at("callHash")}},
-                       token_)
+                       token())
               .status();
       if (!decided.ok() && ReasonOf(decided) != "APPROVAL_DECIDED") {
         return decided;
@@ -150,7 +221,7 @@ class Client {
 
   absl::Status TakeLogs(GatewayClient& server) {
     outcome_->logs.clear();
-    ASSIGN_OR_RETURN(const json runs, server.Request("GET", "/v1/runs?pageSize=100", nullptr, token_));
+    ASSIGN_OR_RETURN(const json runs, server.Request("GET", "/v1/runs?pageSize=100", nullptr, home_.token));
     for (const json& run : runs.at("runs")) {
       const std::string name = run.at("name");
       if (name == outcome_->run) {
@@ -158,17 +229,29 @@ class Client {
       }
       ASSIGN_OR_RETURN(
           const json events,
-          server.Request("GET", absl::StrCat("/v1/runs/", IdOf(name), "/events?pageSize=1000"), nullptr, token_));
+          server.Request("GET", absl::StrCat("/v1/runs/", IdOf(name), "/events?pageSize=1000"), nullptr, home_.token));
       for (const json& event : events.value("events", json::array())) {
         outcome_->logs[name].push_back(event);
       }
     }
+    const absl::Status taken = server.Request("GET", "/v1/users/me", nullptr, token()).status();
+    if (!taken.ok() && taken.code() != absl::StatusCode::kUnauthenticated) {
+      return taken;
+    }
+    outcome_->token_lives = taken.ok();
+    ASSIGN_OR_RETURN(outcome_->audit, server.Request("POST", "/v1/audit:verify", json::object(), home_.administrator));
     return absl::OkStatus();
   }
 
-  const RawToken& token_;
+  const CrashHome& home_;
+  const CrashScenario& scenario_;
   const std::string folder_;
   CrashOutcome* const outcome_;
+  int64_t kill_in_call_ = 0;
+  RawToken own_token_;
+  std::string refresh_token_;
+  std::string session_;
+  bool session_used_ = false;
   bool ended_ = false;
 };
 
@@ -188,6 +271,15 @@ absl::Status ReadJournal(const std::string& database, std::vector<JournalRow>& j
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> TokensOfUser(const std::string& database) {
+  ASSIGN_OR_RETURN(auto rows, storage::ReadRows(database, "SELECT coalesce(sum(tokens), 0) FROM model_usage", 1));
+  int64_t tokens = 0;
+  if (!absl::SimpleAtoi(rows.at(0).at(0), &tokens)) {
+    return Unexpected(absl::StrCat("no number of tokens: ", rows.at(0).at(0)));
+  }
+  return tokens;
+}
+
 absl::StatusOr<int> Count(const std::string& database, std::string_view table) {
   ASSIGN_OR_RETURN(auto rows, storage::ReadRows(database, absl::StrCat("SELECT 1 FROM ", table), 1));
   return static_cast<int>(rows.size());
@@ -195,32 +287,49 @@ absl::StatusOr<int> Count(const std::string& database, std::string_view table) {
 
 }  // namespace
 
-absl::StatusOr<CrashHome> MakeCrashHome(const std::string& folder) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(folder, "", 0));
+absl::StatusOr<CrashHome> MakeCrashHome(const std::string& folder, const CrashScenario& scenario) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(folder, scenario.model, {}));
   if (!server->listens()) {
     return Unexpected("the server does not start");
   }
-  const json account = {{"login", "ada"}, {"password", "correct horse battery"}};
-  RETURN_IF_ERROR(server->client().Request("POST", "/v1/users", account, RawToken()).status());
-  ASSIGN_OR_RETURN(const json tokens, server->client().Request("POST", "/v1/sessions:signIn", account, RawToken()));
+  GatewayClient& client = server->client();
+  const auto sign_in = [&client](std::string_view login) -> absl::StatusOr<RawToken> {
+    RETURN_IF_ERROR(client.Request("POST", "/v1/users", Account(login), RawToken()).status());
+    ASSIGN_OR_RETURN(const json tokens, client.Request("POST", "/v1/sessions:signIn", Account(login), RawToken()));
+    return RawToken(tokens.at("accessToken").get<std::string>());
+  };
+  CrashHome home{.folder = folder, .token = RawToken(), .administrator = RawToken()};
+  ASSIGN_OR_RETURN(home.token, sign_in(kUser));
+  ASSIGN_OR_RETURN(home.administrator, sign_in(kAdministrator));
+  if (!scenario.definition.is_null()) {
+    RETURN_IF_ERROR(client.Request("POST", "/v1/agents", {{"agent", scenario.definition}}, home.token).status());
+  }
   RETURN_IF_ERROR(server->End().status());
-  return CrashHome{.folder = folder, .token = RawToken(tokens.at("accessToken").get<std::string>())};
+  return home;
 }
 
-absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const std::string& folder, const CrashPlan& plan) {
+absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const CrashScenario& scenario,
+                                         const std::string& folder, const CrashPlan& plan) {
   std::filesystem::copy(home.folder, folder, std::filesystem::copy_options::recursive);
   const std::string database = folder + "/data/agent.db";
   CrashOutcome outcome;
-  Client client(home, folder, &outcome);
+  Client client(home, scenario, folder, &outcome);
+  const size_t requests = scenario.model == nullptr ? 0 : scenario.model->Requests().size();
+  if (WhileModelAnswers(plan)) {
+    const std::string when = plan.place.substr(plan.place.find(' ') + 1);
+    RETURN_IF_ERROR(scenario.model->HoldRequest(static_cast<int>(plan.nth) - 1, when));
+    client.KillInModelCall(plan.nth);
+  }
   bool ended = false;
   for (int life = 1; !ended; ++life) {
     if (life > (plan.again ? kMostLives : 2)) {
       return Unexpected("servers die more often than they are told to, or get nowhere");
     }
     const bool dies = outcome.deaths == 0 || plan.again;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, Server::Start(folder, dies ? plan.place : "", plan.nth));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                     Server::Start(folder, scenario.model, dies ? plan : CrashPlan()));
     if (server->listens()) {
-      const absl::Status followed = client.Follow(server->client());
+      const absl::Status followed = client.Follow(*server);
       if (followed.ok()) {
         ASSIGN_OR_RETURN(ended, server->End());
       } else if (followed.code() != absl::StatusCode::kUnavailable) {
@@ -230,6 +339,7 @@ absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const std::strin
     if (!ended) {
       RETURN_IF_ERROR(server->AwaitDeath());
       ++outcome.deaths;
+      client.KillInModelCall(0);
       RETURN_IF_ERROR(ReadJournal(database, outcome.journal));
       const auto written = [&outcome](int kind) {
         return std::ranges::any_of(outcome.journal, [kind](const JournalRow& row) {
@@ -240,6 +350,10 @@ absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const std::strin
     }
   }
   RETURN_IF_ERROR(ReadJournal(database, outcome.journal));
+  ASSIGN_OR_RETURN(outcome.tokens_of_user, TokensOfUser(database));
+  if (scenario.model != nullptr) {
+    outcome.model_requests = static_cast<int>(scenario.model->Requests().size() - requests);
+  }
   ASSIGN_OR_RETURN(outcome.outbox, Count(database, "outbox"));
   ASSIGN_OR_RETURN(outcome.dead_letters, Count(database, "pipeline_dead_letters"));
   std::ifstream effects(folder + "/effects");
@@ -247,6 +361,10 @@ absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const std::strin
     outcome.effects.push_back(line);
   }
   return outcome;
+}
+
+bool IsTerminal(std::string_view type) {
+  return type == "agent_completed" || type == "agent_failed" || type == "agent_cancelled";
 }
 
 }  // namespace bulkhead::testing

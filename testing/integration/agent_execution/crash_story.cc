@@ -102,11 +102,12 @@ bool IsDoubt(std::string_view path) { return absl::StrContains(path, '?'); }
 
 }  // namespace
 
-CrashStory TellStory(const CrashOutcome& outcome, bool without_pay) {
+CrashStory TellStory(const CrashOutcome& outcome, CrashStoryOptions options) {
   const Index index(outcome);
   CrashStory story;
   for (const JournalRow& row : outcome.journal) {
-    if (row.kind != kResult || IsDoubt(row.path) || index.Lost({row.run, row.path}) || (without_pay && IsPay(row))) {
+    if (row.kind != kResult || IsDoubt(row.path) || index.Lost({row.run, row.path}) ||
+        (options.without_pay && IsPay(row))) {
       continue;
     }
     const bool varies = row.command == "now" || row.command == "random" || absl::StartsWith(row.command, "id ");
@@ -121,7 +122,7 @@ CrashStory TellStory(const CrashOutcome& outcome, bool without_pay) {
     for (const json& event : events) {
       const std::string type = event.at("type");
       json payload = event.value(PayloadKey(type), json::object());
-      if (type == "run_recovered") {
+      if (type == "run_recovered" || (options.without_end && run == outcome.run && IsTerminal(type))) {
         continue;
       }
       if (type == "approval_requested" &&
@@ -133,7 +134,7 @@ CrashStory TellStory(const CrashOutcome& outcome, bool without_pay) {
       }
       if (payload.contains("step")) {
         const std::string path = index.PathOf(IdOf(run), payload.at("step").get<int>());
-        if (index.Lost({IdOf(run), path}) || (without_pay && payload.value("tool", "") == "tools/effect.pay")) {
+        if (index.Lost({IdOf(run), path}) || (options.without_pay && payload.value("tool", "") == "tools/effect.pay")) {
           continue;
         }
         payload["step"] = path;
@@ -162,13 +163,11 @@ CrashStory TellStory(const CrashOutcome& outcome, bool without_pay) {
 }
 
 void ExpectWholeOutcome(const CrashOutcome& outcome) {
-  EXPECT_EQ(outcome.ended.value("state", ""), "RUN_STATE_SUCCEEDED") << outcome.ended;
-  EXPECT_EQ(outcome.ended.value("/answer/summary"_json_pointer, ""), "been to Celle") << outcome.ended;
-  EXPECT_EQ(outcome.ended.value("/answer/data/paid"_json_pointer, false), !outcome.denied) << outcome.ended;
-  EXPECT_EQ(outcome.logs.size(), 2u) << "the run and its child";
   EXPECT_EQ(outcome.outbox, 0);
   EXPECT_EQ(outcome.dead_letters, 0);
   EXPECT_EQ(outcome.asked, outcome.died_in_doubt);
+  EXPECT_TRUE(outcome.audit.value("intact", false)) << outcome.audit;
+  const bool cancelled = outcome.ended.value("state", "") == "RUN_STATE_CANCELLED";
 
   const auto log = outcome.logs.find(outcome.run);
   EXPECT_TRUE(log != outcome.logs.end() && log->second == outcome.seen) << "the subscriber saw something else";
@@ -180,14 +179,16 @@ void ExpectWholeOutcome(const CrashOutcome& outcome) {
       EXPECT_EQ(events[i].at("sequence"), i + 1);
       EXPECT_TRUE(ids.insert(events[i].at("eventId")).second);
       const std::string type = events[i].at("type");
-      if (type == "tool_executing" || type == "tool_completed" || type == "child_started" || type == "child_ended") {
+      if (type == "tool_executing" || type == "tool_completed" || type == "child_started" || type == "child_ended" ||
+          type == "model_calling" || type == "model_completed") {
         calls[events[i].at(PayloadKey(type)).value("step", 0)].push_back(type);
       }
-      EXPECT_EQ(type == "agent_completed", i + 1 == events.size());
+      EXPECT_EQ(IsTerminal(type), i + 1 == events.size()) << type;
     }
     for (const auto& [step, types] : calls) {
       EXPECT_THAT(types, ::testing::AnyOf(::testing::ElementsAre("tool_executing", "tool_completed"),
-                                          ::testing::ElementsAre("child_started", "child_ended")))
+                                          ::testing::ElementsAre("child_started", "child_ended"),
+                                          ::testing::ElementsAre("model_calling", "model_completed")))
           << "step " << step;
     }
   }
@@ -204,7 +205,8 @@ void ExpectWholeOutcome(const CrashOutcome& outcome) {
     }
   }
   for (const auto& [command, written] : kinds) {
-    EXPECT_TRUE(written.back() == kResult || index.Lost(command)) << command.first << " " << command.second;
+    EXPECT_TRUE(written.back() == kResult || index.Lost(command) || cancelled)
+        << command.first << " " << command.second;
     EXPECT_LE(std::ranges::count(written, kExecuting), 1);
   }
 
@@ -214,6 +216,13 @@ void ExpectWholeOutcome(const CrashOutcome& outcome) {
     const int times = ++by_tool_and_key[absl::StrCat(parts[0], " ", parts[1])];
     EXPECT_TRUE(times == 1 || parts[0] == "effect.weigh") << effect << " happened " << times << " times";
   }
+}
+
+void ExpectRichEnd(const CrashOutcome& outcome) {
+  EXPECT_EQ(outcome.ended.value("state", ""), "RUN_STATE_SUCCEEDED") << outcome.ended;
+  EXPECT_EQ(outcome.ended.value("/answer/summary"_json_pointer, ""), "been to Celle") << outcome.ended;
+  EXPECT_EQ(outcome.ended.value("/answer/data/paid"_json_pointer, false), !outcome.denied) << outcome.ended;
+  EXPECT_EQ(outcome.logs.size(), 2u) << "the run and its child";
 }
 
 }  // namespace bulkhead::testing

@@ -1,4 +1,4 @@
-// What a run of the rich agent came to, told so that two runs can be compared whatever interrupted them.
+// What a run came to, told so that two runs can be compared whatever interrupted them.
 #ifndef TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_STORY_H_
 #define TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_STORY_H_
 
@@ -18,12 +18,19 @@ struct CrashStory {
   std::vector<std::string> effects;   // Each effect under its key, sorted.
 };
 
-// `without_pay` leaves out the call of effect.pay, which the user may have decided differently.
-CrashStory TellStory(const CrashOutcome& outcome, bool without_pay);
+// What a story leaves out.
+struct CrashStoryOptions {
+  bool without_pay = false;  // The call of effect.pay, which the user may have decided differently.
+  bool without_end = false;  // The terminal event, where that decision decides how the run ends.
+};
+CrashStory TellStory(const CrashOutcome& outcome, CrashStoryOptions options);
 
 // What must hold for each outcome by itself, checked as EXPECT does: numbered without a gap, nothing twice, each begun
-// call completed, one result for each command, no effect twice, the log as the subscriber saw it.
+// call completed, one result for each command (of a run that was cancelled: at most one), no effect twice, the log as the
+// subscriber saw it, the audit log intact.
 void ExpectWholeOutcome(const CrashOutcome& outcome);
+// And what a run of the rich agent comes to, if it is not cancelled.
+void ExpectRichEnd(const CrashOutcome& outcome);
 
 }  // namespace bulkhead::testing
 

@@ -1,0 +1,53 @@
+// Every point of a place, tried one after another.
+#ifndef TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_SERIES_H_
+#define TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_SERIES_H_
+
+#include <cstdint>
+#include <functional>
+#include <ostream>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "testing/base/temp_dir.h"
+#include "testing/integration/agent_execution/crash_run.h"
+#include "testing/integration/agent_execution/crash_story.h"
+
+namespace bulkhead::testing {
+
+// Every `stride`th pass of a place from `first` on, so that they can be tried side by side.
+struct CrashSeries {
+  const char* name;
+  const char* place;
+  int64_t first;
+  int64_t stride;
+  int least;  // So many points there are at least: the test must not shrink unseen.
+};
+
+void PrintTo(const CrashSeries& series, std::ostream* out);
+std::string NameOf(const ::testing::TestParamInfo<CrashSeries>& info);
+
+class CrashTest : public ::testing::Test {
+ protected:
+  // First: what is run, and a run of it that nobody disturbs.
+  void Begin(CrashScenario scenario);
+
+  // Runs the scenario and has its server die at each point in turn, until a run gets through. `expect` looks at each outcome.
+  void TryEveryPoint(const CrashSeries& series, const std::function<void(const CrashOutcome&)>& expect);
+  // The same once.
+  void Try(const CrashPlan& plan, CrashOutcome& outcome);
+
+  // As the undisturbed run, but for what `options` leave out.
+  void ExpectSameStory(const CrashOutcome& outcome, CrashStoryOptions options) const;
+
+  const CrashOutcome& undisturbed() const { return undisturbed_; }
+
+ private:
+  TempDir folder_;
+  CrashScenario scenario_;
+  CrashHome home_;
+  CrashOutcome undisturbed_;
+};
+
+}  // namespace bulkhead::testing
+
+#endif  // TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_SERIES_H_
