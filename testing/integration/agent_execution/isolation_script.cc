@@ -13,15 +13,22 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "bulkhead/agent/v1/run_service.grpc.pb.h"
+#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
 #include "bulkhead/notifier/v1/event_service.grpc.pb.h"
 #include "bulkhead/tool/v1/file_service.grpc.pb.h"
+#include "google/protobuf/json/json.h"
+#include "google/protobuf/message.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/agent/models/model.h"
 #include "services/common/crypto/crypto.h"
 #include "services/common/ids/id_generator.h"
+#include "services/common/json/struct_json.h"
 #include "services/common/runtime/awaitable.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/gateway/client/gateway_client.h"
+#include "services/gateway/client/web_socket.h"
 #include "testing/base/matchers.h"
 #include "testing/base/wait.h"
 #include "testing/harness/calls.h"
@@ -46,6 +53,13 @@ std::string Told(const absl::Status& status) {
   const std::string message = absl::StrJoin(absl::StrSplit(status.message(), ' ', absl::SkipEmpty()), " ");
   return absl::StrCat(absl::StatusCodeToString(status.code()), " ", ReasonOf(status), " {",
                       absl::StrJoin(metadata, ", "), "} ", message);
+}
+
+// The same of a proto.
+std::string Told(const google::protobuf::Message& seen) {
+  std::string text;
+  EXPECT_OK(google::protobuf::json::MessageToJsonString(seen, &text));
+  return json::parse(text).dump();
 }
 
 std::string Told(const json& seen) {
@@ -74,6 +88,32 @@ Awaitable<absl::StatusOr<Answer>> Sleeper(agent::RunContext& run, const json&) {
   co_return Answer{.summary = "awake"};
 }
 
+// What was said before in its thread.
+Awaitable<absl::StatusOr<Answer>> Historian(agent::RunContext& run, const json&) {
+  json told = json::array();
+  for (const agent::PastRun& past : co_await run.History()) {
+    told.push_back({{"run", past.name},
+                    {"agent", past.agent},
+                    {"input", past.input},
+                    {"answer", past.answer.has_value() ? past.answer->summary : past.message}});
+  }
+  co_return Answer{.summary = absl::StrCat(told.size(), " runs before"), .data = {{"told", told}}};
+}
+
+Awaitable<absl::StatusOr<Answer>> Asker(agent::RunContext& run, const json& input) {
+  CO_ASSIGN_OR_RETURN(agent::ModelReply reply,
+                      co_await run.CallModel(
+                          {.model = input.at("model"), .messages = {{.text = input.at("prompt").get<std::string>()}}}));
+  co_return Answer{.summary = reply.text};
+}
+
+// What the inference server of the tests is told to answer: a tool's call, and then what the tool said.
+json CallAndTell(const std::string& user, uint64_t number) {
+  return {{{"text", "Let us see."},
+           {"tools", {{{"name", "echo"}, {"arguments", {{"asked by", user}, {"number", number}}}}}}},
+          {{"text", "The tool says: %results%"}}};
+}
+
 }  // namespace
 
 void Belongings::Add(std::string_view kind, const std::string& user, const std::string& name) {
@@ -96,10 +136,11 @@ std::string Belongings::OfAnother(std::string_view kind, const std::string& user
 UserScript::UserScript(User* user, Belongings* belongings, uint64_t seed)
     : user_(user), belongings_(belongings), seed_(seed) {
   const std::vector<void (UserScript::*)()> kinds = {
-      &UserScript::RunChain,   &UserScript::RunCareful, &UserScript::BeginSleep,    &UserScript::CancelSleep,
-      &UserScript::Fail,       &UserScript::ListRuns,   &UserScript::UseFiles,      &UserScript::UseTables,
-      &UserScript::HitQuota,   &UserScript::TryForeign, &UserScript::RepeatRequest, &UserScript::DeleteARun,
-      &UserScript::ListThings, &UserScript::DefineAgent};
+      &UserScript::RunChain,   &UserScript::RunCareful,      &UserScript::BeginSleep,      &UserScript::CancelSleep,
+      &UserScript::Fail,       &UserScript::ListRuns,        &UserScript::UseFiles,        &UserScript::UseTables,
+      &UserScript::HitQuota,   &UserScript::TryForeign,      &UserScript::RepeatRequest,   &UserScript::DeleteARun,
+      &UserScript::ListThings, &UserScript::DefineAgent,     &UserScript::Converse,        &UserScript::KeepThreadBusy,
+      &UserScript::AskModels,  &UserScript::WatchOverSocket, &UserScript::TryForeignThread};
   // Each once, and as many again, in an order of their own.
   acts_ = kinds;
   for (size_t i = 0; i < kinds.size(); ++i) {
@@ -108,7 +149,9 @@ UserScript::UserScript(User* user, Belongings* belongings, uint64_t seed)
   for (size_t i = acts_.size() - 1; i > 0; --i) {
     std::swap(acts_[i], acts_[Draw(i + 1)]);
   }
+  acts_.insert(acts_.begin(), &UserScript::Arrive);
   acts_.push_back(&UserScript::TryForeign);
+  acts_.push_back(&UserScript::TryForeignThread);
   acts_.push_back(&UserScript::CancelSleep);
   acts_.push_back(&UserScript::ListRuns);
 }
@@ -122,7 +165,10 @@ uint64_t UserScript::Draw(uint64_t below) {
   return value % below;
 }
 
-void UserScript::Act() { (this->*acts_[next_++])(); }
+void UserScript::Act() {
+  (this->*acts_[next_++])();
+  Listen();
+}
 
 std::string UserScript::Anonymous(std::string text) {
   for (const auto& [id, alias] : aliases_) {
@@ -161,7 +207,8 @@ std::string UserScript::Foreign(std::string_view kind) {
   std::string name = belongings_->OfAnother(kind, user_->name());
   if (name.empty()) {
     const std::unique_ptr<IdGenerator> ids = CreateRandomIds();
-    name = absl::StrCat("users/", ids->NewId("user"), "/runs/", ids->NewId("run"));
+    name = kind == "thread" ? absl::StrCat("users/", ids->NewId("user"), "/threads/", ids->NewId("thread"))
+                            : absl::StrCat("users/", ids->NewId("user"), "/runs/", ids->NewId("run"));
     if (kind == "approval") {
       absl::StrAppend(&name, "/approvals/", ids->NewId("approval"));
     }
@@ -397,8 +444,217 @@ void UserScript::TryForeign() {
   Write("GetFile", Told(Call<tool::v1::FileService>(*user_, &tool::v1::FileService::Stub::GetFile, file).status()));
 }
 
+std::string UserScript::MakeThread(std::string_view policy) {
+  const json thread =
+      Http("POST", "/v1/threads", {{"thread", {{"title", absl::StrCat("talk ", Draw(1000))}, {"busyPolicy", policy}}}});
+  const std::string name = thread.is_null() ? "" : thread.at("name").get<std::string>();
+  belongings_->Add("thread", user_->name(), name);
+  return name;
+}
+
+void UserScript::Converse() {
+  const std::string thread = MakeThread("BUSY_POLICY_REFUSE");
+  StartAndFollow(
+      {{"agent", "agents/chain"}, {"input", {{"tools", {"echo"}}, {"note", Draw(1000)}}}, {"thread", thread}});
+  StartAndFollow({{"agent", "agents/chain"}, {"input", {{"tools", {"broken"}}}}, {"thread", thread}});
+  StartAndFollow({{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}});
+  // The model is told what was said; what it says comes after.
+  StartAndFollow({{"agent", "agents/talker"}, {"input", {{"message", "And now?"}}}, {"thread", thread}});
+  StartAndFollow({{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}});
+  const std::string path = absl::StrCat("/v1/threads/", IdOf(thread));
+  Http("GET", absl::StrCat("/v1/runs?pageSize=100&thread=", thread), nullptr);
+  Http("PATCH", path, {{"thread", {{"title", "another title"}}}, {"updateMask", "title"}});
+  Http("GET", path, nullptr);
+  if (Draw(2) == 0) {
+    Http("DELETE", path, nullptr);
+    Http("DELETE", path, nullptr);
+  }
+  ListThreads();
+}
+
+void UserScript::ListThreads() {
+  const absl::StatusOr<json> listed = user_->Http("GET", "/v1/threads?pageSize=100", nullptr);
+  ASSERT_OK(listed);
+  // Time stands still, so all are equally new: which goes before which is chance.
+  std::vector<std::string> threads;
+  for (const json& thread : listed->value("threads", json::array())) {
+    threads.push_back(Anonymous(Told(thread)));
+  }
+  std::ranges::sort(threads);
+  Write("GET /v1/threads", absl::StrJoin(threads, " "));
+}
+
+void UserScript::KeepThreadBusy() {
+  CancelSleep();
+  static constexpr const char* kPolicies[] = {"BUSY_POLICY_REFUSE", "BUSY_POLICY_QUEUE", "BUSY_POLICY_INTERRUPT",
+                                              "BUSY_POLICY_CANCEL_AND_REPLACE"};
+  const std::string policy = kPolicies[Draw(4)];
+  const std::string thread = MakeThread(policy);
+  const json sleeper =
+      Http("POST", "/v1/runs", {{"agent", "agents/sleeper"}, {"input", json::object()}, {"thread", thread}});
+  ASSERT_FALSE(sleeper.is_null());
+  const std::string first = sleeper.at("name");
+  belongings_->Add("run", user_->name(), first);
+  EXPECT_OK(WaitFor(
+      [&] {
+        const absl::StatusOr<agent::v1::Run> now = user_->GetRun(first);
+        return now.ok() && now->steps() == 2;
+      },
+      "the sleep"));
+  const json request = {{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}};
+  const absl::StatusOr<json> answer = user_->Http("POST", "/v1/runs", request);
+  Write(policy, answer.ok() ? Told(*answer) : Told(answer.status()));
+  std::string second;
+  if (answer.ok()) {
+    second = answer->at("name");
+    if (policy != "BUSY_POLICY_QUEUE") {
+      EXPECT_OK(user_->WaitForRun(second));
+      WriteRun(second);
+    }
+    if (policy == "BUSY_POLICY_INTERRUPT") {
+      EXPECT_OK(WaitFor(
+          [&] {
+            const absl::StatusOr<agent::v1::Run> now = user_->GetRun(first);
+            return now.ok() && !now->has_interrupt_time();
+          },
+          "the run that was held back to go on"));
+    }
+  }
+  if (policy != "BUSY_POLICY_CANCEL_AND_REPLACE") {
+    Http("DELETE", absl::StrCat("/v1/threads/", IdOf(thread)), nullptr);  // Refused: it is busy.
+    EXPECT_OK(user_->CancelRun(first, "enough"));
+  }
+  EXPECT_OK(user_->WaitForRun(first));
+  WriteRun(first);
+  ended_.push_back(first);
+  if (!second.empty()) {
+    EXPECT_OK(user_->WaitForRun(second));
+    WriteRun(second);
+    ended_.push_back(second);
+  }
+}
+
+void UserScript::AskModels() {
+  const auto ask = [this](std::string_view model, std::string_view prompt) {
+    StartAndFollow({{"agent", "agents/asker"}, {"input", {{"model", model}, {"prompt", prompt}}}});
+  };
+  // All users ask one endpoint; each has his own tokens for the day, which are soon spent.
+  ask("large", "is anybody there?");
+  ask("small", absl::StrCat("good morning from ", user_->login()));
+  StartAndFollow(
+      {{"agent", "agents/talker"}, {"input", {{"message", CallAndTell(user_->login(), Draw(1000)).dump()}}}});
+  ask("small", "and now?");
+}
+
+void UserScript::Subscribe(const std::string& run) {
+  const absl::Status subscribed = socket_->Subscribe(run);
+  Write("subscribe", subscribed.ok() ? "OK" : Told(subscribed));
+  if (!subscribed.ok()) {
+    return;
+  }
+  const absl::StatusOr<std::vector<notifier::v1::Event>> events = socket_->EventsToTheEnd();
+  ASSERT_OK(events);
+  for (const notifier::v1::Event& event : *events) {
+    Write("over the socket", Told(event));
+  }
+}
+
+void UserScript::WriteReply(std::string_view what, const absl::StatusOr<notifier::v1::Reply>& reply) {
+  Write(what, reply.ok() ? Told(*reply) : Told(reply.status()));
+}
+
+void UserScript::WatchOverSocket() {
+  CancelSleep();
+  notifier::v1::ClientFrame start;
+  start.mutable_start_run()->set_agent("agents/chain");
+  *start.mutable_start_run()->mutable_input() =
+      *ToStruct({{"tools", {"echo", Draw(2) == 0 ? "echo" : "broken"}}, {"note", Draw(1000)}});
+  const absl::StatusOr<notifier::v1::Reply> started = socket_->Ask(start);
+  WriteReply("start_run", started);
+  ASSERT_OK(started);
+  const std::string run = started->run().name();
+  belongings_->Add("run", user_->name(), run);
+  Subscribe(run);
+  EXPECT_OK(user_->WaitForRun(run));
+  ended_.push_back(run);
+  // One that ended before.
+  Subscribe(ended_[Draw(ended_.size())]);
+
+  const std::string foreign = Foreign("run");
+  Subscribe(foreign);
+  notifier::v1::ClientFrame cancel;
+  cancel.mutable_cancel_run()->set_name(foreign);
+  WriteReply("cancel_run", socket_->Ask(cancel));
+  notifier::v1::ClientFrame resolve;
+  resolve.mutable_resolve_approval()->set_name(Foreign("approval"));
+  resolve.mutable_resolve_approval()->mutable_decision()->set_verdict(agent::v1::Decision::VERDICT_ALLOW);
+  WriteReply("resolve_approval", socket_->Ask(resolve));
+  start.mutable_start_run()->set_thread(Foreign("thread"));
+  WriteReply("start_run", socket_->Ask(start));
+}
+
+void UserScript::Arrive() {
+  const absl::StatusOr<std::unique_ptr<gateway::GatewayClient>> client = user_->NewGatewayClient();
+  ASSERT_OK(client);
+  absl::StatusOr<std::unique_ptr<gateway::ClientWebSocket>> socket =
+      gateway::ClientWebSocket::Connect({.base_url = (*client)->base_url(), .token = user_->token().Copy()});
+  ASSERT_OK(socket);
+  socket_ = std::make_unique<EventSocket>(*std::move(socket), Format::kJson);
+  Http("POST", "/v1/agents",
+       {{"agent",
+         {{"name", "agents/talker"},
+          {"description", absl::StrCat("of ", user_->login())},
+          {"model", {{"instructions", "Talk."}, {"model", "small"}, {"tools", {"tools/echo"}}}}}}});
+}
+
+void UserScript::Listen() {
+  // The answer comes after all that the gateway has sent before.
+  notifier::v1::ClientFrame ping;
+  ping.mutable_ping();
+  WriteReply("ping", socket_->Ask(ping));
+  for (const notifier::v1::ServerFrame& frame : socket_->TakeKept()) {
+    // What follows the end of a stream that was read to its end.
+    if (!frame.has_caught_up()) {
+      Write("unasked", Told(frame));
+    }
+  }
+}
+
+void UserScript::TryForeignThread() {
+  const std::string thread = Foreign("thread");
+  // As his own...
+  const std::string path = absl::StrCat("/v1/threads/", IdOf(thread));
+  Http("GET", path, nullptr);
+  Http("PATCH", path, {{"thread", {{"title", "mine"}}}, {"updateMask", "title"}});
+  Http("DELETE", path, nullptr);
+  // ...and by its full name.
+  agent::v1::GetThreadRequest get;
+  get.set_name(thread);
+  Write("GetThread",
+        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::GetThread, get).status()));
+  agent::v1::UpdateThreadRequest update;
+  update.mutable_thread()->set_name(thread);
+  update.mutable_thread()->set_title("mine");
+  update.mutable_update_mask()->add_paths("title");
+  Write("UpdateThread",
+        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::UpdateThread, update).status()));
+  agent::v1::DeleteThreadRequest remove;
+  remove.set_name(thread);
+  Write("DeleteThread",
+        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::DeleteThread, remove).status()));
+  Http("GET", absl::StrCat("/v1/runs?pageSize=100&thread=", thread), nullptr);
+  for (const char* policy :
+       {"BUSY_POLICY_REFUSE", "BUSY_POLICY_QUEUE", "BUSY_POLICY_INTERRUPT", "BUSY_POLICY_CANCEL_AND_REPLACE"}) {
+    Http("POST", "/v1/runs",
+         {{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}, {"busyPolicy", policy}});
+  }
+}
+
 std::vector<agent::AgentFactory> ScriptAgents() {
-  return {ToolChainAgent(), ScriptedAgent("careful", Careful), ScriptedAgent("sleeper", Sleeper)};
+  agent::AgentFactory asker = ScriptedAgent("asker", Asker);
+  asker.spec.calls_models = true;
+  return {ToolChainAgent(), ScriptedAgent("careful", Careful), ScriptedAgent("sleeper", Sleeper),
+          ScriptedAgent("historian", Historian), std::move(asker)};
 }
 
 std::vector<std::shared_ptr<tool::Tool>> ScriptTools() {

@@ -11,18 +11,21 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "bulkhead/notifier/v1/frame.pb.h"
 #include "nlohmann/json_fwd.hpp"
 #include "services/agent/agent.h"
 #include "services/tool/tool.h"
 #include "testing/harness/user.h"
+#include "testing/integration/websocket/event_socket.h"
 
 namespace bulkhead::testing {
 
 // Names of what users have, for others to try. Thread-safe.
 class Belongings {
  public:
-  // `kind`: "run" or "approval".
+  // `kind`: "run", "approval" or "thread".
   void Add(std::string_view kind, const std::string& user, const std::string& name);
   // The last of that kind of anybody but `user`; "" when there is none.
   std::string OfAnother(std::string_view kind, const std::string& user) const;
@@ -73,6 +76,22 @@ class UserScript {
   void DeleteARun();
   void DefineAgent();
   void ListThings();
+  // Opens the user's socket, which stays, and defines the agent of his that is a model.
+  void Arrive();
+  void Converse();
+  void ListThreads();
+  void KeepThreadBusy();
+  void AskModels();
+  void WatchOverSocket();
+  void TryForeignThread();
+  // What comes over the user's socket unasked: nothing should.
+  void Listen();
+
+  // The name of a new thread.
+  std::string MakeThread(std::string_view policy);
+  void Subscribe(const std::string& run);
+  // Of a command sent over the socket.
+  void WriteReply(std::string_view what, const absl::StatusOr<notifier::v1::Reply>& reply);
 
   User* const user_;
   Belongings* const belongings_;
@@ -80,6 +99,7 @@ class UserScript {
   uint64_t drawn_ = 0;
   uint64_t Draw(uint64_t below);
 
+  std::unique_ptr<EventSocket> socket_;
   std::vector<void (UserScript::*)()> acts_;
   size_t next_ = 0;
   std::vector<std::string> asleep_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,27 +27,42 @@
 #include "services/common/crypto/crypto.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/temp_dir.h"
 #include "testing/harness/harness.h"
+#include "testing/harness/inference_server.h"
 #include "testing/integration/agent_execution/isolation_script.h"
 
 namespace bulkhead::testing {
 namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
 
 const std::vector<std::string>& Logins() {
   static const auto* const kLogins = new std::vector<std::string>{"ada", "bob", "eve"};
   return *kLogins;
 }
 
+// Of a user: fewer than one of his acts takes.
+constexpr uint64_t kTokensOfADay = 40;
+
 std::optional<uint64_t>& SeedOfTheCommandLine() {
   static std::optional<uint64_t> seed;
   return seed;
 }
 
-absl::StatusOr<std::unique_ptr<Harness>> World(std::vector<std::string> logins) {
+// With the model "small" of `model`.
+absl::StatusOr<std::unique_ptr<Harness>> World(std::vector<std::string> logins, const InferenceServer& model,
+                                               const std::string& key_file) {
   HarnessBuilder builder = Harness::Builder();
-  builder.WithUsers(std::move(logins)).WithRandomIds().Configure([](common::v1::PlatformConfig& config) {
+  builder.WithUsers(std::move(logins)).WithRandomIds().Configure([&](common::v1::PlatformConfig& config) {
     config.mutable_agent()->set_max_running_per_user(2);
     config.mutable_agent()->set_max_waiting_per_user(2);
+    config.mutable_agent()->set_max_model_tokens_per_day(kTokensOfADay);
+    common::v1::ModelEndpoint& endpoint = *config.mutable_agent()->add_models();
+    endpoint.set_id("small");
+    endpoint.set_url(model.url());
+    endpoint.set_api_key(absl::StrCat("file:", key_file));
   });
   for (const auto& tool : ScriptTools()) {
     builder.WithTool(tool);
@@ -56,12 +73,28 @@ absl::StatusOr<std::unique_ptr<Harness>> World(std::vector<std::string> logins) 
   return builder.Build();
 }
 
-class IsolationTest : public ::testing::TestWithParam<uint64_t> {
+class WorldTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(model_, InferenceServer::Start());
+    std::ofstream(folder_.File("key")) << kModelKey << "\n";
+  }
+  absl::StatusOr<std::unique_ptr<Harness>> MakeWorld(std::vector<std::string> logins) {
+    return World(std::move(logins), *model_, folder_.File("key"));
+  }
+
+ private:
+  TempDir folder_;
+  std::unique_ptr<InferenceServer> model_;
+};
+
+class IsolationTest : public WorldTest, public ::testing::WithParamInterface<uint64_t> {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(WorldTest::SetUp());
     seed_ = SeedOfTheCommandLine().value_or(GetParam());
     std::cout << "seed " << seed_ << std::endl;
-    ASSERT_OK_AND_ASSIGN(shared_, World(Logins()));
+    ASSERT_OK_AND_ASSIGN(shared_, MakeWorld(Logins()));
     for (const std::string& login : Logins()) {
       scripts_.push_back(std::make_unique<UserScript>(&shared_->As(login), &belongings_, seed_));
     }
@@ -79,13 +112,16 @@ class IsolationTest : public ::testing::TestWithParam<uint64_t> {
     std::set<std::string> ids;
     for (size_t i = 0; i < Logins().size(); ++i) {
       SCOPED_TRACE(absl::StrCat(Logins()[i], ", seed ", seed_));
-      ASSERT_OK_AND_ASSIGN(auto own, World({Logins()[i]}));
+      ASSERT_OK_AND_ASSIGN(auto own, MakeWorld({Logins()[i]}));
       Belongings nothing;
       UserScript alone(&own->As(Logins()[i]), &nothing, seed_);
       while (!alone.done()) {
         alone.Act();
       }
       EXPECT_GT(alone.transcript().size(), 100u) << "he has hardly done anything";
+      for (const char* seen : {"over the socket", "THREAD_NOT_FOUND", "MODEL_TOKENS_EXCEEDED"}) {
+        EXPECT_THAT(alone.transcript(), Contains(HasSubstr(seen)));
+      }
       ExpectSame(scripts_[i]->transcript(), alone.transcript());
       // An id is random all through: it says nothing of those before it, and comes up once in all worlds.
       for (const std::string& id : alone.ids()) {
@@ -101,7 +137,7 @@ class IsolationTest : public ::testing::TestWithParam<uint64_t> {
 };
 
 TEST_P(IsolationTest, InterleavedUsersSeeWhatEachSeesAlone) {
-  Covers({"RF-2", "RF-3", "RF-4", "AE-1", "AE-8", "WS-8", "AU-5"});
+  Covers({"RF-2", "RF-3", "RF-4", "AE-1", "AE-8", "WS-5", "WS-8", "AU-5"});
   // Whose turn it is comes from the seed too.
   for (uint64_t turn = 0;; ++turn) {
     std::vector<UserScript*> left;
@@ -137,9 +173,11 @@ TEST_P(IsolationTest, UsersAtTheSameTimeSeeWhatEachSeesAlone) {
 INSTANTIATE_TEST_SUITE_P(Seeds, IsolationTest, ::testing::Values(uint64_t{1}, uint64_t{2}),
                          [](const ::testing::TestParamInfo<uint64_t>& info) { return absl::StrCat(info.param); });
 
-TEST(IsolationTokenTest, PageTokenDoesNotCountTheRunsOfOthers) {
+using IsolationTokenTest = WorldTest;
+
+TEST_F(IsolationTokenTest, PageTokenDoesNotCountTheRunsOfOthers) {
   Covers({"RF-2", "AE-8"});
-  ASSERT_OK_AND_ASSIGN(auto platform, World(Logins()));
+  ASSERT_OK_AND_ASSIGN(auto platform, MakeWorld(Logins()));
   User& ada = platform->As("ada");
   for (int i = 0; i < 2; ++i) {
     ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"echo"}}}));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,6 +45,8 @@ class EventSocket {
 
   // The next frame. UNAVAILABLE `SOCKET_CLOSED` when the gateway has closed.
   absl::StatusOr<notifier::v1::ServerFrame> Next();
+  // What has come beside the answers to Ask.
+  std::vector<notifier::v1::ServerFrame> TakeKept() { return std::exchange(kept_, {}); }
   // The next `count` durable events; other frames on the way are skipped.
   absl::StatusOr<std::vector<notifier::v1::Event>> NextEvents(int count);
   // The durable events up to a terminal one.
