@@ -223,6 +223,28 @@ TEST(ThreadTurnsTest, OfThreeThatInterruptEachOtherTheMiddleOnesEndLeavesTheFirs
   ExpectWholeStory(ada, first);
 }
 
+TEST(ThreadTurnsTest, EndOfARunThatItsUserHeldBackLetsNothingGoOnBesideANewerOne) {
+  Covers({"AE-4"});
+  ASSERT_OK_AND_ASSIGN(auto platform, TalkingPlatform());
+  User& ada = platform->As("ada");
+  ASSERT_OK_AND_ASSIGN(std::string thread, NewThread(ada, kInterrupt));
+  ASSERT_OK_AND_ASSIGN(std::string first, TalkToTheGate(ada, thread, "first"));
+  ASSERT_OK_AND_ASSIGN(std::string second, TalkToTheGate(ada, thread, "second"));
+  ASSERT_OK(ada.Http("POST", absl::StrCat("/v1/runs/", IdOf(second), ":interrupt"), json::object()));
+  ASSERT_OK_AND_ASSIGN(std::string third, TalkToTheGate(ada, thread, "third"));
+  ASSERT_OK(OpenGate(ada, first));
+
+  ASSERT_OK(ada.CancelRun(second));
+  ASSERT_OK(ada.WaitForRun(second));
+  EXPECT_TRUE(ada.GetRun(first)->has_interrupt_time()) << "the third one goes first";
+  ASSERT_OK(OpenGate(ada, third));
+  ASSERT_OK(WaitForSuccess(ada, third));
+  ASSERT_OK_AND_ASSIGN(notifier::v1::Event resumed, ada.WaitForEvent(first, "run_resumed"));
+  EXPECT_EQ(resumed.run_resumed().resumed_by(), third);
+  ASSERT_OK(WaitForSuccess(ada, first));
+  ExpectWholeStory(ada, first);
+}
+
 TEST(ThreadTurnsTest, UserMayLetAHeldBackRunGoOnOrKeepItHeldBack) {
   Covers({"AE-4"});
   ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).WithAgent(Talker()).Build());
