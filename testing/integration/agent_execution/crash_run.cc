@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/common/storage/testing/dead_database.h"
@@ -25,6 +26,9 @@ namespace {
 
 using gateway::GatewayClient;
 using nlohmann::json;
+
+// A process is started hundreds of times, maybe on a machine that has much else to do.
+constexpr absl::Duration kGuard = absl::Minutes(2);
 
 // More than a run can need that gets anywhere in each.
 constexpr int kMostLives = 100;
@@ -59,7 +63,7 @@ class Server {
                      ChildProcess::Start({.program = std::filesystem::absolute("testing/harness/crash/server").string(),
                                           .arguments = std::move(arguments),
                                           .environment = {{"TMPDIR", folder}, {"MODEL_KEY", kModelKey}}}));
-    const absl::StatusOr<std::string> line = server->process_->WaitForLine("\"url\"");
+    const absl::StatusOr<std::string> line = server->process_->WaitForLine("\"url\"", kGuard);
     if (line.ok()) {
       ASSIGN_OR_RETURN(server->client_, GatewayClient::Create({.base_url = json::parse(*line).at("url")}));
     }
@@ -83,7 +87,12 @@ class Server {
  private:
   // Its exit code, which is `expected` or that of SIGKILL.
   absl::StatusOr<int> AwaitExit(int expected) {
-    ASSIGN_OR_RETURN(const int code, process_->WaitForExit());
+    const absl::StatusOr<int> exited = process_->WaitForExit(kGuard);
+    if (!exited.ok()) {
+      return Unexpected(absl::StrCat("a server that should end ", expected == 0 ? "in good order" : "by SIGKILL",
+                                     " does not: ", exited.status().message(), "; ", process_->errors()));
+    }
+    const int code = *exited;
     if (code != expected && code != 128 + SIGKILL) {
       return Unexpected(absl::StrCat("the server ended with code ", code, ": ", process_->errors()));
     }
@@ -328,8 +337,9 @@ absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const CrashScena
     const bool dies = outcome.deaths == 0 || plan.again;
     ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                      Server::Start(folder, scenario.model, dies ? plan : CrashPlan()));
+    absl::Status followed;
     if (server->listens()) {
-      const absl::Status followed = client.Follow(*server);
+      followed = client.Follow(*server);
       if (followed.ok()) {
         ASSIGN_OR_RETURN(ended, server->End());
       } else if (followed.code() != absl::StatusCode::kUnavailable) {
@@ -337,7 +347,9 @@ absl::StatusOr<CrashOutcome> RunAndCrash(const CrashHome& home, const CrashScena
       }
     }
     if (!ended) {
-      RETURN_IF_ERROR(server->AwaitDeath());
+      if (const absl::Status died = server->AwaitDeath(); !died.ok()) {
+        return Unexpected(absl::StrCat(died.message(), "; the user was told ", followed.ToString()));
+      }
       ++outcome.deaths;
       client.KillInModelCall(0);
       RETURN_IF_ERROR(ReadJournal(database, outcome.journal));
