@@ -117,6 +117,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
  private:
   class Context;
 
+  static constexpr int kMaxAttempts = 4;  // Of a call whose failure may pass.
+
   // The agent's own. Lives no longer than this.
   std::unique_ptr<RunContext> NewContext();
 

@@ -16,7 +16,6 @@
 namespace bulkhead::agent {
 namespace {
 
-constexpr int kAttempts = 4;
 constexpr absl::Duration kBackoff = absl::Milliseconds(250);
 // An endpoint that wants to be left alone for longer gets no other attempt.
 constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
@@ -178,7 +177,7 @@ Awaitable<ModelOutcome> Execution::AskWithRetries(const Place& place, int step, 
     used.input_tokens += outcome.usage.input_tokens;
     used.output_tokens += outcome.usage.output_tokens;
     outcome.usage = used;
-    if (attempt == kAttempts || !MayPass(outcome.reply.status())) {
+    if (attempt == kMaxAttempts || !MayPass(outcome.reply.status())) {
       co_return outcome;
     }
     const absl::Duration asked =

@@ -15,7 +15,6 @@
 namespace bulkhead::agent {
 namespace {
 
-constexpr int kInvokeAttempts = 4;
 constexpr absl::Duration kInvokeBackoff = absl::Milliseconds(100);
 // After a refusal for a quota that doesn't say when.
 constexpr absl::Duration kQuotaPause = absl::Seconds(1);
@@ -142,7 +141,7 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
   }
   ledger_.Enter(TimeLedger::kTools);
   absl::StatusOr<RepeatPolicy> learned = co_await dependencies_.tools->PolicyOf(identity(stop), tool);
-  for (int attempt = 1; attempt < kInvokeAttempts && MayPass(learned.status()); ++attempt) {
+  for (int attempt = 1; attempt < kMaxAttempts && MayPass(learned.status()); ++attempt) {
     const bool goes_on = co_await Pause(attempt, stop);
     if (!goes_on) {
       break;
@@ -160,7 +159,7 @@ Awaitable<absl::StatusOr<RepeatPolicy>> Execution::PolicyOf(const std::string& t
 Awaitable<absl::StatusOr<ToolDescription>> Execution::Describe(const std::string& tool, std::stop_token stop) {
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<ToolDescription> described = co_await dependencies_.tools->Describe(identity(stop), tool);
-    if (attempt == kInvokeAttempts || !MayPass(described.status())) {
+    if (attempt == kMaxAttempts || !MayPass(described.status())) {
       co_return described;
     }
     const bool goes_on = co_await Pause(attempt, stop);
@@ -228,7 +227,7 @@ Awaitable<absl::StatusOr<ToolResult>> Execution::InvokeWithRetries(const Place& 
       --attempt;
       continue;
     }
-    if (!repeatable || attempt == kInvokeAttempts || !MayPass(result.status())) {
+    if (!repeatable || attempt == kMaxAttempts || !MayPass(result.status())) {
       co_return result;
     }
     // By itself: gcc 16 was seen to await it inside of the condition above even when that was true

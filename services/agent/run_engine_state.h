@@ -52,6 +52,12 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
   // Of the places of the running ones. Child runs need none, and are as if they had one.
   enum class Turn { kNone, kQueued, kHas };
 
+  // Whether the coroutine of an execution is still there, which the end of its run need not be: its agent may hold a thread.
+  struct Presence {
+    bool here = true;
+    std::string owes;  // The user whose place it takes until it is gone, when its run has ended before.
+  };
+
   // A run that has not ended.
   struct Active {
     Known run;
@@ -66,6 +72,8 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
     absl::Time cut_off = absl::InfiniteFuture();  // When the grace is over.
     // Null while it waits for its turn, while it is put away, and while it is taken up.
     std::shared_ptr<Execution> execution;
+    std::shared_ptr<Presence> presence;  // Of that one.
+    bool holds_thread = false;           // It has been found to.
     // Asked for. An execution that is being made is told when it is there.
     Execution::StopReason stop = Execution::StopReason::kNone;
     Places::Waits waits;         // While it is parked, and has an execution.
@@ -86,6 +94,10 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
 
   // An agent that executes, on a strand of its own: it needs no locks, and its parallel branches are not parallel threads.
   struct Executing {
+    ~Executing() { state->Left(*presence); }
+
+    std::shared_ptr<State> state;
+    std::shared_ptr<Presence> presence;  // Its members are guarded by the state's mutex.
     std::shared_ptr<Execution> execution;
     std::unique_ptr<Agent> agent;
     boost::asio::any_io_executor strand;
@@ -128,6 +140,8 @@ struct RunEngine::State : Places, std::enable_shared_from_this<RunEngine::State>
   void LookUp(const std::string& id);
   // A run of the thread has ended, or been let go of: others may go on.
   void LookUpThread(const Known& run);
+  // An execution's coroutine is gone.
+  void Left(Presence& presence);
   // The run needs nothing of the engine any more.
   void Forget(const Known& run);
   void Released(const std::string& id, Execution::Release release);

@@ -95,6 +95,7 @@ void RunEngine::State::CutOffAtOnce(const std::string& id, Execution::StopReason
     absl::MutexLock lock(mutex);
     if (auto found = active.find(id); found != active.end() && !closed) {
       execution = found->second.execution;
+      found->second.holds_thread |= reason == Execution::StopReason::kUnresponsive && execution != nullptr;
     }
   }
   if (execution != nullptr) {

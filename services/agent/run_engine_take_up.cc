@@ -61,6 +61,7 @@ Awaitable<std::unique_ptr<RunEngine::State::Executing>> RunEngine::State::TakeUp
 
   const bool held = taken->run.interrupt_time.has_value();
   const std::shared_ptr<HeapAccount> heap = state->OpenHeap(run.id);
+  auto presence = std::make_shared<Presence>();
   auto execution =
       std::make_shared<Execution>(Execution::Options{.max_steps = state->options.max_steps_per_run,
                                                      .max_bytes = state->options.max_journal_bytes_per_run,
@@ -81,6 +82,7 @@ Awaitable<std::unique_ptr<RunEngine::State::Executing>> RunEngine::State::TakeUp
     closed = state->closed;
     if (auto found = state->active.find(run.id); found != state->active.end()) {
       found->second.execution = execution;
+      found->second.presence = presence;
       found->second.taking_up = false;
       stop = found->second.stop;
       left = found->second.turn != Turn::kHas;
@@ -112,7 +114,8 @@ Awaitable<std::unique_ptr<RunEngine::State::Executing>> RunEngine::State::TakeUp
                                  state->OnUnresponsive(id, report);
                                }
                              });
-  co_return std::make_unique<Executing>(std::move(execution), std::move(agent), std::move(strand), std::move(watched));
+  co_return std::make_unique<Executing>(state, std::move(presence), std::move(execution), std::move(agent),
+                                        std::move(strand), std::move(watched));
 }
 
 absl::StatusOr<AgentFactory> RunEngine::State::FactoryFor(const RunRecord& run) const {

@@ -248,9 +248,15 @@ void RunEngine::State::Forget(const Known& run) {
     if (found == active.end()) {
       return;
     }
-    freed = LeaveTurn(found->second);
-    SetParked(found->second, false);
-    gone = std::move(found->second);  // Destroyed below, without the lock.
+    Active& ended = found->second;
+    if (ended.holds_thread && ended.turn == Turn::kHas && ended.presence->here && ended.run.parent.empty()) {
+      // Its agent goes on without it. Another run in its place might hold a thread too, and so on until there are none.
+      ended.presence->owes = ended.run.owner;
+    } else {
+      freed = LeaveTurn(ended);
+    }
+    SetParked(ended, false);
+    gone = std::move(ended);  // Destroyed below, without the lock.
     active.erase(found);
     if (auto above = active.find(run.parent); above != active.end()) {
       parent = above->second.execution;
@@ -268,6 +274,18 @@ void RunEngine::State::Forget(const Known& run) {
   if (freed) {
     Pump();
   }
+}
+
+void RunEngine::State::Left(Presence& presence) {
+  {
+    absl::MutexLock lock(mutex);
+    presence.here = false;
+    if (presence.owes.empty()) {
+      return;
+    }
+    queue.Finished(presence.owes);
+  }
+  Pump();
 }
 
 void RunEngine::State::Released(const std::string& id, Execution::Release release) {

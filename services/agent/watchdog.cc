@@ -13,10 +13,13 @@
 #include "absl/log/absl_log.h"
 #include "absl/synchronization/mutex.h"
 #include "boost/asio/post.hpp"
+#include "services/common/time/real_time.h"
 
 namespace bulkhead::agent {
 namespace {
 
+// How often is looked whether a thread is free; what all wait at most when agents take the last one, with the moment after it.
+constexpr absl::Duration kPulse = absl::Milliseconds(250);
 // How often is looked while no thread is free, and after Release.
 constexpr absl::Duration kMoment = absl::Milliseconds(100);
 
@@ -81,22 +84,44 @@ struct Watchdog::State {
   }
 
   absl::Duration Interval() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
-    const absl::Duration wanted = limit > absl::ZeroDuration() ? limit : absl::InfiniteDuration();
-    return releasing || pressed ? std::min(wanted, kMoment) : wanted;
+    if (releasing || pressed) {
+      return kMoment;
+    }
+    return limit > absl::ZeroDuration() ? std::min(limit, kPulse) : kPulse;
   }
 
   void Look(bool released) {
+    if (!IsFree()) {
+      return;
+    }
+    const absl::Time now = RealNow();
+    if (released || (limit > absl::ZeroDuration() && now - strands_asked >= limit)) {
+      strands_asked = now;
+      LookAtStrands(released);
+    }
+  }
+
+  // Whether the executor has a thread that is not held. One is added when it has not.
+  bool IsFree() {
     const uint64_t steps = executor->steps();
     const bool moved = steps != std::exchange(last_steps, steps);
-    if (question->open()) {
+    if (pulse->open()) {
       // Nobody has come to the question yet: all threads are held, or they have much to do. Held are all when none has done anything since the
       // last look, a moment ago. With one thread more, those that are only waiting will answer.
       if (std::exchange(pressed, true) && !moved) {
         starved += AddThread();
       }
-      return;
+      return false;
     }
     pressed = false;
+    Question::Ask(pulse, executor->get());
+    return true;
+  }
+
+  void LookAtStrands(bool released) {
+    if (question->open()) {
+      return;  // They have not had their turn.
+    }
     // Those that had no thread to answer on get another limit.
     const bool reports = !released && starved == 0;
     const int64_t resident = ResidentBytes();
@@ -155,11 +180,13 @@ struct Watchdog::State {
   bool releasing ABSL_GUARDED_BY(mutex) = false;
   Strands strands ABSL_GUARDED_BY(mutex);
   // Of the watching thread alone.
-  const std::shared_ptr<Question> question = std::make_shared<Question>();  // To the executor itself.
+  const std::shared_ptr<Question> pulse = std::make_shared<Question>();     // To the executor itself.
+  const std::shared_ptr<Question> question = std::make_shared<Question>();  // The same, after all strands were asked.
   bool exhausted = false;                                                   // No more threads could be added.
   bool pressed = false;                                                     // It was not answered at the last look.
   uint64_t last_steps = 0;                                                  // Of the executor at the last look.
-  int starved = 0;             // Threads added because none was free to answer it.
+  int starved = 0;  // Threads added because none was free to answer it.
+  absl::Time strands_asked = RealNow();
   int64_t asked_resident = 0;  // The process's memory when the questions were asked.
   std::thread thread;
 };

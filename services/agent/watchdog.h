@@ -14,9 +14,10 @@
 
 namespace bulkhead::agent {
 
-// A coroutine cannot be interrupted, so an agent in an endless loop keeps its thread. The watchdog asks each strand, and
-// the executor itself, for a sign of life every `limit` of real time: a strand that gives none while the executor does is
-// held by its agent. For each thread that is held so, another one is added until it is free again, so that other runs go on. Thread-safe.
+// A coroutine cannot be interrupted, so an agent in an endless loop keeps its thread. The watchdog asks each strand
+// for a sign of life every `limit` of real time: a strand that gives none while the executor does is
+// held by its agent. For each thread that is held so, another one is added until it is free again, so that other runs go on. The executor itself is
+// asked several times a second: when agents hold all of its threads, one is added within moments, whatever the limit is. Thread-safe.
 class Watchdog {
  public:
   // What is known of a strand that gives no sign of life.
@@ -26,7 +27,7 @@ class Watchdog {
     int64_t grown_bytes = 0;
   };
 
-  // `executor` outlives the watchdog. A `limit` of zero watches nobody before Release.
+  // `executor` outlives the watchdog. A `limit` of zero watches no strand before Release.
   Watchdog(absl::Duration limit, Executor* executor);
   ~Watchdog();
 
