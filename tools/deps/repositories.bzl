@@ -42,6 +42,14 @@ def bulkhead_repositories():
         packages = ["langgraph"],
     )
 
+    # Apart once more: a quarter of a gigabyte.
+    npm_repository(
+        name = "npm_durable_peers",
+        lock = "//tools/npm/durable_peers:package-lock.json",
+        package = "//tools/npm/durable_peers:package.json",
+        packages = ["dbos", "restate"],
+    )
+
     # Apart, so that no other test carries it along.
     npm_repository(
         name = "npm_lint",
@@ -124,6 +132,44 @@ def bulkhead_repositories():
             "patchelf --force-rpath --set-rpath '$ORIGIN/../lib' bin/protoc bin/grpc_cpp_plugin",
             "need=$(LD_LIBRARY_PATH=$PWD/lib ldd bin/protoc bin/grpc_cpp_plugin | awk 'NF >= 3 { print $1 }' | sort -u)",
             "mkdir keep; for n in $need; do [ ! -e lib/$n ] || cp -L lib/$n keep/; done; rm -rf lib; mv keep lib",
+        ],
+    )
+
+    # A database server for what is measured beside ours, with just the libraries it needs. It finds its files from where it is.
+    _deb(
+        "postgresql",
+        [
+            "libaudit1",
+            "libcap-ng0",
+            "libcom-err2",
+            "libgssapi-krb5-2",
+            "libicu78",
+            "libk5crypto3",
+            "libkeyutils1",
+            "libkrb5-3",
+            "libkrb5support0",
+            "libldap2",
+            "liblz4-1",
+            "libnuma1",
+            "libpam0g",
+            "libpq5",
+            "libsasl2-2",
+            "libssl3t64",
+            "libsystemd0",
+            "liburing2",
+            "libxml2-16",
+            "libxxhash0",
+            "libzstd1",
+            "postgresql-18",
+            "zlib1g",
+        ],
+        post = [
+            "mv root/usr/lib/postgresql/18/bin bin18; mkdir share keep bin18/keep; mv bin18/initdb bin18/postgres bin18/keep/",
+            "patchelf --force-rpath --set-rpath '$ORIGIN/../../..' bin18/keep/*",
+            "need=$(LD_LIBRARY_PATH=$PWD/lib ldd bin18/keep/* | awk 'NF >= 3 { print $1 }' | sort -u)",
+            "for n in $need; do [ ! -e lib/$n ] || cp -L lib/$n keep/; done; rm -rf lib; mv keep lib",
+            "mv root/usr/lib/postgresql lib/; mv bin18/keep lib/postgresql/18/bin; mv root/usr/share/postgresql share/",
+            "rm -rf bin bin18 src include",
         ],
     )
     deb_source_repository(
