@@ -53,8 +53,9 @@ Awaitable<absl::StatusOr<TakenUp>> RunStore::TakeUp(int64_t key, absl::Time now,
           break;
         }
         ++run.recoveries;
-        // Since its last write it has waited to be taken up.
-        run.timing.queued += std::max(now - written, absl::ZeroDuration());
+        // Since its last write it has waited: for a person, or to be taken up.
+        absl::Duration& waited = run.state == RunState::kAwaitingApproval ? run.timing.approval : run.timing.queued;
+        waited += std::max(now - written, absl::ZeroDuration());
         int completed = 0;
         for (const JournalRecord& record : taken.journal) {
           completed += record.kind == JournalRecord::Kind::kResult;

@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/administration.h"
 #include "services/bulkhead/cli/agents_commands.h"
+#include "services/bulkhead/cli/approvals_commands.h"
 #include "services/bulkhead/cli/credentials.h"
 #include "services/bulkhead/cli/local_commands.h"
 #include "services/bulkhead/cli/near_words.h"
@@ -61,6 +62,7 @@ class CommandLine {
     AddAccount();
     AddRuns();
     AddRunControl();
+    AddApprovals();
     AddThreads();
     AddAgents();
     AddTools();
@@ -253,6 +255,28 @@ class CommandLine {
                [this] { return DeleteRun(Remote(), name_); });
   }
 
+  void AddApprovals() {
+    CLI::App* approvals = app_.add_subcommand("approvals", "What runs ask you, and your answers");
+    approvals->require_subcommand(0, 1);
+    On(approvals, &command_, [this] { return ListApprovals(Remote(), ""); });
+    CLI::App* list = approvals->add_subcommand("list", "What waits for a decision");
+    list->add_option("run", name_, "Of this run only");
+    On(list, &command_, [this] { return ListApprovals(Remote(), name_); });
+    const char* const kWhat = "An approval's name, or a run that asks one thing";
+    CLI::App* allow = approvals->add_subcommand("allow", "Let the run go on with the call");
+    allow->add_option("what", name_, kWhat)->required();
+    allow->add_option("--arguments", verdict_.arguments, "JSON of the arguments to use instead");
+    allow->add_option("--comment", verdict_.comment, "For the agent");
+    On(allow, &command_, [this] {
+      verdict_.allow = true;
+      return Decide(Remote(), name_, verdict_);
+    });
+    CLI::App* deny = approvals->add_subcommand("deny", "Let the run go on without the call");
+    deny->add_option("what", name_, kWhat)->required();
+    deny->add_option("--comment", verdict_.comment, "Why, for the agent");
+    On(deny, &command_, [this] { return Decide(Remote(), name_, verdict_); });
+  }
+
   void AddThreadOptions(CLI::App* app) {
     app->add_option("--title", thread_options_.title, "For people");
     app->add_option("--busy", thread_options_.busy, "For a second run while another has not ended")
@@ -368,6 +392,7 @@ class CommandLine {
   RunOptions run_;
   CLI::App* runs_ = nullptr;  // The command that those on one run belong to.
   ThreadOptions thread_options_;
+  Verdict verdict_;
   std::string thread_;
   int limit_ = 50;
   uint64_t after_ = 0;

@@ -115,7 +115,7 @@ void EventPrinter::PrintEvent(const nlohmann::json& event) {
       absl::StrAppend(&what, " -> ", Printable(PathOfFile(artifact.get_ref<const std::string&>())));
     }
   } else if (type == "approval_requested") {
-    what = Text(payload, "question");
+    what = absl::StrCat(Text(payload, "question"), " (answer with `bulkhead approvals`)");
     colour = Colour::kYellow;
   } else if (type == "approval_resolved") {
     what = payload.value("allowed", false) ? "allowed" : "denied";
