@@ -20,6 +20,8 @@ namespace {
 
 // How often is looked whether a thread is free; what all wait at most when agents take the last one, with the moment after it.
 constexpr absl::Duration kPulse = absl::Milliseconds(250);
+// How often strands are asked whose agents may hold their threads for ever: threads that were added are taken back sometime.
+constexpr absl::Duration kLongest = absl::Seconds(30);
 // How often is looked while no thread is free, and after Release.
 constexpr absl::Duration kMoment = absl::Milliseconds(100);
 
@@ -95,7 +97,7 @@ struct Watchdog::State {
       return;
     }
     const absl::Time now = RealNow();
-    if (released || (limit > absl::ZeroDuration() && now - strands_asked >= limit)) {
+    if (released || now - strands_asked >= (limit > absl::ZeroDuration() ? limit : kLongest)) {
       strands_asked = now;
       LookAtStrands(released);
     }
@@ -123,7 +125,7 @@ struct Watchdog::State {
       return;  // They have not had their turn.
     }
     // Those that had no thread to answer on get another limit.
-    const bool reports = !released && starved == 0;
+    const bool reports = !released && starved == 0 && limit > absl::ZeroDuration();
     const int64_t resident = ResidentBytes();
     const Report report{.grown_bytes = resident - asked_resident};
     for (const std::shared_ptr<Watched::Strand>& strand : Watching()) {

@@ -27,7 +27,7 @@ class Watchdog {
     int64_t grown_bytes = 0;
   };
 
-  // `executor` outlives the watchdog. A `limit` of zero watches no strand before Release.
+  // `executor` outlives the watchdog. With a `limit` of zero nobody is reported.
   Watchdog(absl::Duration limit, Executor* executor);
   ~Watchdog();
 
