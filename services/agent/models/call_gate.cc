@@ -26,7 +26,9 @@ Awaitable<absl::StatusOr<CallGate::Permit>> CallGate::Enter(std::string user, ab
     co_return Permit(self);
   }
   const std::stop_callback on_stop(stop, [waiter] { waiter->woken.request_stop(); });
-  co_await SleepUntil(clock_, deadline, waiter->woken.get_token());
+  // However the wait ends, the queue says what came of it.
+  const absl::Status waited = co_await SleepUntil(clock_, deadline, waiter->woken.get_token());
+  static_cast<void>(waited);
   if (!Leave(user, waiter)) {
     co_return Permit(self);  // Also when it was stopped at the same time: whoever holds it gives it back.
   }
