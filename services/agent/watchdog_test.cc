@@ -33,7 +33,8 @@ class WatchdogTest : public ::testing::Test {
 // Fills an executor with far more than it gets done within the watchdog's limit, and sees which threads do it.
 class Load {
  public:
-  Load(Executor* executor, int functions, int times) : executor_(executor), left_(functions * times) {
+  Load(Executor* executor, int functions, int times)
+      : executor_(executor), posted_(functions), left_(functions * times) {
     for (int i = 0; i < functions; ++i) {
       Post();
     }
@@ -53,16 +54,16 @@ class Load {
       }
       for (const absl::Time until = RealNow() + absl::Microseconds(500); RealNow() < until;) {
       }
-      const int left = --left_;
-      if (left == 0) {
-        done_.Notify();
-      } else if (left > 0) {
+      if (--left_ > 0) {
         Post();
+      } else if (--posted_ == 0) {
+        done_.Notify();
       }
     });
   }
 
   Executor* const executor_;
+  std::atomic<int> posted_;  // That have not come to their end.
   std::atomic<int> left_;
   absl::Notification done_;
   absl::Mutex mutex_;

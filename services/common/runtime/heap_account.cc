@@ -33,6 +33,16 @@ void* Allocate(F allocate) {
   return block;
 }
 
+// The same for those who ask not to be thrown at.
+template <typename F>
+void* OrNull(F allocate) noexcept {
+  try {
+    return allocate();
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void Free(void* block) noexcept {
   if (current != nullptr && block != nullptr) {
     current->GiveBack(SizeOf(block));
@@ -76,17 +86,36 @@ bool HeapAccount::Take(int64_t bytes) {
 
 }  // namespace bulkhead
 
-// The other forms of both operators are made of these by the standard library.
+// All forms, though the standard library makes the others of the first: sanitizers bring forms of their own, which don't fit these.
 void* operator new(size_t size) {
   return bulkhead::Allocate([size] { return std::malloc(size == 0 ? 1 : size); });
 }
-
 void* operator new(size_t size, std::align_val_t alignment) {
   return bulkhead::Allocate(
       [size, to = static_cast<size_t>(alignment)] { return std::aligned_alloc(to, (size + to - 1) / to * to); });
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return bulkhead::OrNull([size] { return ::operator new(size); });
+}
+void* operator new(size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return bulkhead::OrNull([size, alignment] { return ::operator new(size, alignment); });
+}
+void* operator new[](size_t size) { return ::operator new(size); }
+void* operator new[](size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+void* operator new[](size_t size, const std::nothrow_t& tag) noexcept { return ::operator new(size, tag); }
+void* operator new[](size_t size, std::align_val_t alignment, const std::nothrow_t& tag) noexcept {
+  return ::operator new(size, alignment, tag);
 }
 
 void operator delete(void* block) noexcept { bulkhead::Free(block); }
 void operator delete(void* block, size_t) noexcept { bulkhead::Free(block); }
 void operator delete(void* block, std::align_val_t) noexcept { bulkhead::Free(block); }
 void operator delete(void* block, size_t, std::align_val_t) noexcept { bulkhead::Free(block); }
+void operator delete(void* block, const std::nothrow_t&) noexcept { bulkhead::Free(block); }
+void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block, size_t) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block, std::align_val_t) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block, size_t, std::align_val_t) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block, const std::nothrow_t&) noexcept { bulkhead::Free(block); }
+void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept { bulkhead::Free(block); }
