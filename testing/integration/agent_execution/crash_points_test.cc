@@ -44,18 +44,16 @@ TEST_F(RichCrashTest, RunThatIsKilledAgainAndAgainGetsToTheSameEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, CrashPointsTest,
-                         ::testing::Values(CrashSeries{"BeforeAgentCommitsOdd", "agent.db before", 1, 2, 10},
-                                           CrashSeries{"BeforeAgentCommitsEven", "agent.db before", 2, 2, 10},
-                                           CrashSeries{"AfterAgentCommitsOdd", "agent.db after", 1, 2, 10},
-                                           CrashSeries{"AfterAgentCommitsEven", "agent.db after", 2, 2, 10},
-                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 1, 1, 3},
-                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeToolCommits", "tool.db before", 1, 1, 3},
-                                           CrashSeries{"AfterToolCommits", "tool.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeAuthCommits", "auth.db before", 1, 1, 3},
-                                           CrashSeries{"AfterAuthCommits", "auth.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeEffects", "effect before", 1, 1, 8},
-                                           CrashSeries{"AfterEffects", "effect after", 1, 1, 8}),
+                         ::testing::Values(CrashSeries{"BeforeAgentCommits", "agent.db before", 20},
+                                           CrashSeries{"AfterAgentCommits", "agent.db after", 20},
+                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 3},
+                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 3},
+                                           CrashSeries{"BeforeToolCommits", "tool.db before", 3},
+                                           CrashSeries{"AfterToolCommits", "tool.db after", 3},
+                                           CrashSeries{"BeforeAuthCommits", "auth.db before", 3},
+                                           CrashSeries{"AfterAuthCommits", "auth.db after", 3},
+                                           CrashSeries{"BeforeEffects", "effect before", 8},
+                                           CrashSeries{"AfterEffects", "effect after", 8}),
                          NameOf);
 
 }  // namespace

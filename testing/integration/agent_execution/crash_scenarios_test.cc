@@ -81,16 +81,14 @@ TEST_P(PlanCrashTest, PlanGoesOnToTheSameEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, PlanCrashTest,
-                         ::testing::Values(CrashSeries{"BeforeAgentCommitsOdd", "agent.db before", 1, 2, 8},
-                                           CrashSeries{"BeforeAgentCommitsEven", "agent.db before", 2, 2, 8},
-                                           CrashSeries{"AfterAgentCommitsOdd", "agent.db after", 1, 2, 8},
-                                           CrashSeries{"AfterAgentCommitsEven", "agent.db after", 2, 2, 8},
-                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 1, 1, 3},
-                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeToolCommits", "tool.db before", 1, 1, 3},
-                                           CrashSeries{"AfterToolCommits", "tool.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeEffects", "effect before", 1, 1, 7},
-                                           CrashSeries{"AfterEffects", "effect after", 1, 1, 7}),
+                         ::testing::Values(CrashSeries{"BeforeAgentCommits", "agent.db before", 16},
+                                           CrashSeries{"AfterAgentCommits", "agent.db after", 16},
+                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 3},
+                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 3},
+                                           CrashSeries{"BeforeToolCommits", "tool.db before", 3},
+                                           CrashSeries{"AfterToolCommits", "tool.db after", 3},
+                                           CrashSeries{"BeforeEffects", "effect before", 7},
+                                           CrashSeries{"AfterEffects", "effect after", 7}),
                          NameOf);
 
 // A model that asks for tools twice, and then says what they answered.
@@ -145,18 +143,16 @@ TEST_P(ModelCrashTest, ModelIsToldAndCountedAsIfNothingHadHappened) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, ModelCrashTest,
-                         ::testing::Values(CrashSeries{"BeforeTheModelAnswers", "model before", 1, 1, 3},
-                                           CrashSeries{"WhileTheModelAnswers", "model within", 1, 1, 3},
-                                           CrashSeries{"BeforeAgentCommitsOdd", "agent.db before", 1, 2, 5},
-                                           CrashSeries{"BeforeAgentCommitsEven", "agent.db before", 2, 2, 5},
-                                           CrashSeries{"AfterAgentCommitsOdd", "agent.db after", 1, 2, 5},
-                                           CrashSeries{"AfterAgentCommitsEven", "agent.db after", 2, 2, 5},
-                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 1, 1, 3},
-                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 1, 1, 3},
-                                           CrashSeries{"BeforeToolCommits", "tool.db before", 1, 1, 2},
-                                           CrashSeries{"AfterToolCommits", "tool.db after", 1, 1, 2},
-                                           CrashSeries{"BeforeEffects", "effect before", 1, 1, 3},
-                                           CrashSeries{"AfterEffects", "effect after", 1, 1, 3}),
+                         ::testing::Values(CrashSeries{"BeforeTheModelAnswers", "model before", 3},
+                                           CrashSeries{"WhileTheModelAnswers", "model within", 3},
+                                           CrashSeries{"BeforeAgentCommits", "agent.db before", 10},
+                                           CrashSeries{"AfterAgentCommits", "agent.db after", 10},
+                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 3},
+                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 3},
+                                           CrashSeries{"BeforeToolCommits", "tool.db before", 2},
+                                           CrashSeries{"AfterToolCommits", "tool.db after", 2},
+                                           CrashSeries{"BeforeEffects", "effect before", 3},
+                                           CrashSeries{"AfterEffects", "effect after", 3}),
                          NameOf);
 
 // The user signs in for the run, and takes new tokens while it waits for him.
@@ -195,8 +191,8 @@ TEST_P(RefreshCrashTest, SessionGoesOnOrEndsWithItsRun) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, RefreshCrashTest,
-                         ::testing::Values(CrashSeries{"BeforeAuthCommits", "auth.db before", 1, 1, 5},
-                                           CrashSeries{"AfterAuthCommits", "auth.db after", 1, 1, 5}),
+                         ::testing::Values(CrashSeries{"BeforeAuthCommits", "auth.db before", 5},
+                                           CrashSeries{"AfterAuthCommits", "auth.db after", 5}),
                          NameOf);
 
 // The user signs in for the run, and ends that session while it waits for him.
@@ -217,14 +213,12 @@ TEST_P(RevocationCrashTest, RunEndsWithItsSession) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, RevocationCrashTest,
-                         ::testing::Values(CrashSeries{"BeforeAuthCommits", "auth.db before", 1, 1, 5},
-                                           CrashSeries{"AfterAuthCommits", "auth.db after", 1, 1, 5},
-                                           CrashSeries{"BeforeAgentCommitsOdd", "agent.db before", 1, 2, 5},
-                                           CrashSeries{"BeforeAgentCommitsEven", "agent.db before", 2, 2, 5},
-                                           CrashSeries{"AfterAgentCommitsOdd", "agent.db after", 1, 2, 5},
-                                           CrashSeries{"AfterAgentCommitsEven", "agent.db after", 2, 2, 5},
-                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 1, 1, 3},
-                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 1, 1, 3}),
+                         ::testing::Values(CrashSeries{"BeforeAuthCommits", "auth.db before", 5},
+                                           CrashSeries{"AfterAuthCommits", "auth.db after", 5},
+                                           CrashSeries{"BeforeAgentCommits", "agent.db before", 10},
+                                           CrashSeries{"AfterAgentCommits", "agent.db after", 10},
+                                           CrashSeries{"BeforeNotifierCommits", "notifier.db before", 3},
+                                           CrashSeries{"AfterNotifierCommits", "notifier.db after", 3}),
                          NameOf);
 
 }  // namespace

@@ -2,11 +2,11 @@
 #ifndef TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_SERIES_H_
 #define TESTING_INTEGRATION_AGENT_EXECUTION_CRASH_SERIES_H_
 
-#include <cstdint>
 #include <functional>
 #include <ostream>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "testing/base/temp_dir.h"
 #include "testing/integration/agent_execution/crash_run.h"
@@ -14,12 +14,10 @@
 
 namespace bulkhead::testing {
 
-// Every `stride`th pass of a place from `first` on, so that they can be tried side by side.
+// Every pass of a place.
 struct CrashSeries {
   const char* name;
   const char* place;
-  int64_t first;
-  int64_t stride;
   int least;  // So many points there are at least: the test must not shrink unseen.
 };
 
@@ -31,7 +29,8 @@ class CrashTest : public ::testing::Test {
   // First: what is run, and a run of it that nobody disturbs.
   void Begin(CrashScenario scenario);
 
-  // Runs the scenario and has its server die at each point in turn, until a run gets through. `expect` looks at each outcome.
+  // Runs the scenario and has its server die at each point, several at once, until a run gets through. `expect` looks at
+  // each outcome, in the order of the points.
   void TryEveryPoint(const CrashSeries& series, const std::function<void(const CrashOutcome&)>& expect);
   // The same once.
   void Try(const CrashPlan& plan, CrashOutcome& outcome);
@@ -42,6 +41,8 @@ class CrashTest : public ::testing::Test {
   const CrashOutcome& undisturbed() const { return undisturbed_; }
 
  private:
+  absl::StatusOr<CrashOutcome> Run(const CrashPlan& plan) const;
+
   TempDir folder_;
   CrashScenario scenario_;
   CrashHome home_;
