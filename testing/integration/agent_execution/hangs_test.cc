@@ -216,7 +216,7 @@ TEST_F(HangsTest, AgentThatSwallowsItsFailedAllocationsEndsAllTheSame) {
       [](RunContext& run, const json&) -> Result {
         while (true) {
           try {
-            co_await Hoard(run, 8 << 20, /*awaits=*/false);
+            static_cast<void>(co_await Hoard(run, 8 << 20, /*awaits=*/false));
           } catch (const std::bad_alloc&) {
             // And once more.
           }

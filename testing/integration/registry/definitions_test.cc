@@ -450,12 +450,6 @@ TEST(DefinitionTest, OneOfManyWhoCreateANameAtOnceHasIt) {
             kCallers - 1);
 }
 
-// What one user sees of a series of changes that a seed decides.
-struct Observed {
-  std::vector<std::string> answers;
-  friend bool operator==(const Observed&, const Observed&) = default;
-};
-
 // One step of a user: the same for the same numbers, whoever does it.
 std::string Step(User& user, uint32_t number) {
   const std::string name = absl::StrCat("agent-", number % 3);
@@ -497,12 +491,12 @@ TEST(DefinitionTest, InterleavedUsersSeeWhatEachSeesAlone) {
     }
   }
   auto together = PlatformWith(std::make_shared<CountingTool>("count"), logins);
-  std::map<std::string, Observed> interleaved;
+  std::map<std::string, std::vector<std::string>> interleaved;  // What each sees of changes that a seed decides.
   std::vector<std::thread> users;
   for (const std::string& login : logins) {
     users.emplace_back([&user = together->As(login), &mine = steps[login], &observed = interleaved[login]] {
       for (uint32_t number : mine) {
-        observed.answers.push_back(Step(user, number));
+        observed.push_back(Step(user, number));
       }
     });
   }
@@ -511,11 +505,11 @@ TEST(DefinitionTest, InterleavedUsersSeeWhatEachSeesAlone) {
   }
   auto one_by_one = PlatformWith(std::make_shared<CountingTool>("count"), logins);
   for (const std::string& login : logins) {
-    Observed alone;
+    std::vector<std::string> alone;
     for (uint32_t number : steps[login]) {
-      alone.answers.push_back(Step(one_by_one->As(login), number));
+      alone.push_back(Step(one_by_one->As(login), number));
     }
-    EXPECT_EQ(interleaved[login].answers, alone.answers) << login;
+    EXPECT_EQ(interleaved[login], alone) << login;
     EXPECT_OK(ListAgents(one_by_one->As(login)));
   }
 }
