@@ -151,7 +151,9 @@ TEST_F(AdministrationTest, SessionsAreListedAndEnded) {
   ASSERT_EQ(SignIn(0, "root", "correct horse battery"), "");
   EXPECT_THAT(Json({"sessions", "list", "--user", "ada"}).at("sessions"), SizeIs(2));
   EXPECT_EQ(Json({"sessions", "revoke-all", "--user", "ada"}).at("revoked"), true);
-  for (const json& session : Json({"sessions", "list", "--user", "ada"}).at("sessions")) {
+  sessions = Json({"sessions", "list", "--user", "ada"}).at("sessions");
+  ASSERT_THAT(sessions, SizeIs(2));
+  for (const json& session : sessions) {
     EXPECT_TRUE(session.contains("revokeTime")) << session;
   }
   EXPECT_EQ(At({"sessions", "revoke-all", "--keep-current"}).exit_code, 0);
