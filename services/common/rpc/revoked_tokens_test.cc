@@ -29,9 +29,10 @@ TEST(RevokedTokensTest, WhatIsRevokedIsForgottenAndNothingElse) {
   SimulatedClock clock(absl::FromUnixSeconds(1'700'000'000));
   ASSERT_OK_AND_ASSIGN(const auto key, crypto::SigningKey::Generate(crypto::Algorithm::kEdDsa));
   OneKey keys(key->verifying_key());
+  // Enough that two tokens never want the same place.
   ASSERT_OK_AND_ASSIGN(
       const std::shared_ptr<const TokenVerifier> verifier,
-      TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead", .cache_entries = 16}, &keys, &clock));
+      TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead", .cache_entries = 64}, &keys, &clock));
   RevocationSet revocations(&clock);
   ForgetRevokedTokens(revocations, verifier);
   const auto token = [&](std::string_view user, std::string_view key_id) {
