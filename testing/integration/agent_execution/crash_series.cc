@@ -37,7 +37,7 @@ void CrashTest::Begin(CrashScenario scenario) {
   EXPECT_FALSE(undisturbed_.asked);
 }
 
-absl::StatusOr<CrashOutcome> CrashTest::Run(const CrashPlan& plan) const {
+absl::StatusOr<CrashOutcome> CrashTest::RunAt(const CrashPlan& plan) const {
   const std::string folder = folder_.File(absl::StrCat("point-", plan.nth));
   absl::StatusOr<CrashOutcome> outcome = RunAndCrash(home_, scenario_, folder, plan);
   std::filesystem::remove_all(folder);
@@ -45,7 +45,7 @@ absl::StatusOr<CrashOutcome> CrashTest::Run(const CrashPlan& plan) const {
 }
 
 void CrashTest::Try(const CrashPlan& plan, CrashOutcome& outcome) {
-  ASSERT_OK_AND_ASSIGN(outcome, Run(plan));
+  ASSERT_OK_AND_ASSIGN(outcome, RunAt(plan));
   ExpectWholeOutcome(outcome);
 }
 
@@ -58,7 +58,7 @@ void CrashTest::TryEveryPoint(const CrashSeries& series, const std::function<voi
     std::vector<std::future<absl::StatusOr<CrashOutcome>>> tried;
     for (int64_t nth = first; nth < first + at_once; ++nth) {
       tried.push_back(
-          std::async(std::launch::async, &CrashTest::Run, this, CrashPlan{.place = series.place, .nth = nth}));
+          std::async(std::launch::async, &CrashTest::RunAt, this, CrashPlan{.place = series.place, .nth = nth}));
     }
     for (int64_t nth = first; nth < first + at_once; ++nth) {
       SCOPED_TRACE(absl::StrCat("the process dies at: ", series.place, " ", nth));

@@ -32,7 +32,7 @@ class CrashTest : public ::testing::Test {
   // Runs the scenario and has its server die at each point, several at once, until a run gets through. `expect` looks at
   // each outcome, in the order of the points.
   void TryEveryPoint(const CrashSeries& series, const std::function<void(const CrashOutcome&)>& expect);
-  // The same once.
+  // The same at one point, whose outcome is for the caller to look at.
   void Try(const CrashPlan& plan, CrashOutcome& outcome);
 
   // As the undisturbed run, but for what `options` leave out.
@@ -41,7 +41,7 @@ class CrashTest : public ::testing::Test {
   const CrashOutcome& undisturbed() const { return undisturbed_; }
 
  private:
-  absl::StatusOr<CrashOutcome> Run(const CrashPlan& plan) const;
+  absl::StatusOr<CrashOutcome> RunAt(const CrashPlan& plan) const;
 
   TempDir folder_;
   CrashScenario scenario_;
