@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::AllOf;
 using testing::Finished;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -91,6 +92,13 @@ TEST_F(CliTest, WithoutServerOrSignInTheCodeTellsWhich) {
   const Finished missing = Run({"analyze", "nowhere.csv", "--json"});
   EXPECT_EQ(missing.exit_code, 5);
   EXPECT_EQ(json::parse(missing.errors).at("error").at("reason"), "LOCAL_FILE_UNREADABLE");
+}
+
+TEST_F(ServerTest, WhoSaysNoServerIsToldWhereHeIsSignedIn) {
+  ASSERT_EQ(Login().exit_code, 0);
+  const Finished finished = Run({"runs"});
+  EXPECT_EQ(finished.exit_code, 4);
+  EXPECT_THAT(finished.errors, AllOf(HasSubstr("NOT_SIGNED_IN"), HasSubstr("one where you are signed in: " + url_)));
 }
 
 TEST_F(ServerTest, OneUserWorksAtAServer) {

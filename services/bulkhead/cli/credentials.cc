@@ -65,9 +65,17 @@ absl::StatusOr<Tokens> CredentialsFile::Load(std::string_view server) const {
                     .refresh = RawToken(TextOf(*entry, "refreshToken"))};
     }
   }
+  // Who has signed in elsewhere has perhaps only not said where.
+  std::string elsewhere;
+  if (servers != content.end() && servers->is_object()) {
+    for (const auto& [name, entry] : servers->items()) {
+      absl::StrAppend(&elsewhere, elsewhere.empty() ? ", or name with --server one where you are signed in: " : ", ",
+                      name);
+    }
+  }
   return MakeError(
       absl::StatusCode::kUnauthenticated,
-      absl::StrCat("not signed in at ", server, "; do `bulkhead login --server ", server, "` first"),
+      absl::StrCat("not signed in at ", server, "; do `bulkhead login --server ", server, "` first", elsewhere),
       {.domain = "bulkhead.cli", .reason = "NOT_SIGNED_IN", .metadata = {{"server", std::string(server)}}});
 }
 

@@ -208,8 +208,8 @@ class Load {
   absl::Status CheckRagged(const Record& record) {
     if (json_lines_ == nullptr && !options_.pad_ragged_rows) {
       return LineError("TABLE_ROW_RAGGED", record.line,
-                       absl::StrCat(record.fields.size(), " fields, but ", table_.columns.size(),
-                                    " columns; mend the line, or load with \"ragged\": \"pad\""));
+                       absl::StrCat("fields: ", record.fields.size(), ", columns: ", table_.columns.size(),
+                                    "; mend the line, or load with \"ragged\": \"pad\""));
     }
     first_ragged_line_ = ragged_rows_ == 0 ? record.line : first_ragged_line_;
     ++ragged_rows_;
