@@ -10,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/cli_fixture.h"
 #include "testing/base/matchers.h"
+#include "testing/base/resource_name.h"
 #include "testing/harness/child_process.h"
 
 namespace bulkhead::cli {
@@ -17,6 +18,7 @@ namespace {
 
 using nlohmann::json;
 using testing::Finished;
+using testing::IdOf;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -46,7 +48,7 @@ TEST_F(ServerTest, ThreadsAreKeptAndRunsStartInThem) {
 
   std::ofstream(home_.File("t.csv")) << "a,b\n1,x\n2,y\n3,x\n";
   ASSERT_EQ(At({"files", "put", "t.csv"}).exit_code, 0);
-  const std::string id = thread.substr(thread.rfind('/') + 1);
+  const std::string id = IdOf(thread);
   const Finished run =
       At({"run", "analyst", "--input", R"({"file": "t.csv"})", "--thread", id, "--busy", "refuse", "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.errors;

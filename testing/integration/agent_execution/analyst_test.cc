@@ -29,6 +29,7 @@
 #include "services/common/status/macros.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/harness/harness.h"
 
 namespace bulkhead::testing {
@@ -147,14 +148,13 @@ TEST_F(AnalystTest, WhatIsPlantedIsFound) {
   EXPECT_THAT(analysed.report, HasSubstr("| order | integer | identifier |"));
   // The report first, then its charts; each is there and embedded.
   ASSERT_GE(analysed.run.answer().artifacts_size(), 3);
-  const std::string folder =
-      absl::StrCat("reports/", std::string_view(analysed.run.name()).substr(analysed.run.name().rfind('/') + 1), "/");
+  const std::string folder = absl::StrCat("reports/", IdOf(analysed.run.name()), "/");
   EXPECT_EQ(analysed.run.answer().artifacts(0), absl::StrCat(ada().name(), "/files/", folder, "report.md"));
   for (int i = 1; i < analysed.run.answer().artifacts_size(); ++i) {
     const std::string& artifact = analysed.run.answer().artifacts(i);
     ASSERT_OK_AND_ASSIGN(const std::string svg, ada().ReadFile(artifact.substr(artifact.find("/files/") + 7)));
     EXPECT_THAT(svg, HasSubstr("<svg"));
-    EXPECT_THAT(analysed.report, HasSubstr(absl::StrCat("](", artifact.substr(artifact.rfind('/') + 1), ")")));
+    EXPECT_THAT(analysed.report, HasSubstr(absl::StrCat("](", IdOf(artifact), ")")));
   }
   // It says what it does.
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> events, ada().EventTypesOf(analysed.run.name()));

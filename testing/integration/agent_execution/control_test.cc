@@ -21,6 +21,7 @@
 #include "services/common/status/macros.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
 #include "testing/harness/calls.h"
 #include "testing/harness/harness.h"
@@ -36,9 +37,7 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 namespace v1 = agent::v1;
 
-std::string Path(const std::string& run, std::string_view verb) {
-  return absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1), verb);
-}
+std::string Path(const std::string& run, std::string_view verb) { return absl::StrCat("/v1/runs/", IdOf(run), verb); }
 
 absl::Duration Span(const google::protobuf::Duration& span) {
   return absl::Seconds(span.seconds()) + absl::Nanoseconds(span.nanos());

@@ -92,8 +92,6 @@ absl::StatusOr<std::vector<std::string>> RunsIn(User& user, const std::string& t
   return names;
 }
 
-std::string IdOf(std::string_view name) { return std::string(name.substr(name.rfind('/') + 1)); }
-
 absl::StatusOr<std::string> Talk(User& user, const std::string& thread, const json& input, const TalkOptions& options) {
   v1::CreateRunRequest request;
   request.set_agent("agents/talker");

@@ -45,8 +45,6 @@ absl::StatusOr<agent::v1::Thread> GetThread(User& user, const std::string& threa
 absl::Status DeleteThread(User& user, const std::string& thread);
 // The names of its runs, newest first.
 absl::StatusOr<std::vector<std::string>> RunsIn(User& user, const std::string& thread);
-// The last segment of a name, the id.
-std::string IdOf(std::string_view name);
 
 // --- runs of `talker` in a thread; their names ---
 struct TalkOptions {

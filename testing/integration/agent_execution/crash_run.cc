@@ -17,6 +17,7 @@
 #include "services/common/status/macros.h"
 #include "services/common/storage/testing/dead_database.h"
 #include "services/gateway/client/gateway_client.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
 #include "testing/harness/child_process.h"
 #include "testing/harness/inference_server.h"
@@ -36,8 +37,6 @@ constexpr int kMostLives = 100;
 absl::Status Unexpected(std::string_view what) {
   return MakeError(absl::StatusCode::kInternal, what, {.domain = "bulkhead.testing", .reason = "SERVER_MISBEHAVED"});
 }
-
-std::string IdOf(std::string_view name) { return std::string(name.substr(name.rfind('/') + 1)); }
 
 constexpr std::string_view kUser = "ada";
 constexpr std::string_view kAdministrator = "warden";  // As the server knows it.

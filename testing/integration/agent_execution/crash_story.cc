@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "testing/base/resource_name.h"
 
 namespace bulkhead::testing {
 namespace {
@@ -22,8 +23,6 @@ using nlohmann::json;
 constexpr int kIntent = 1;
 constexpr int kExecuting = 2;
 constexpr int kResult = 3;
-
-std::string IdOf(std::string_view name) { return std::string(name.substr(name.rfind('/') + 1)); }
 
 // A command of a run: everything that its journal and its events say of it.
 using Command = std::pair<std::string, std::string>;  // Run and path.

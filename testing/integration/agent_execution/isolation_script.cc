@@ -1,111 +1,36 @@
 #include "testing/integration/agent_execution/isolation_script.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <regex>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/time.h"
-#include "bulkhead/agent/v1/run_service.grpc.pb.h"
-#include "bulkhead/agent/v1/thread_service.grpc.pb.h"
-#include "bulkhead/notifier/v1/event_service.grpc.pb.h"
-#include "bulkhead/tool/v1/file_service.grpc.pb.h"
-#include "google/protobuf/json/json.h"
-#include "google/protobuf/message.h"
+#include "bulkhead/agent/v1/run_service.pb.h"
+#include "bulkhead/notifier/v1/event.pb.h"
+#include "bulkhead/notifier/v1/frame.pb.h"
+#include "bulkhead/tool/v1/file_service.pb.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "services/agent/models/model.h"
 #include "services/common/crypto/crypto.h"
-#include "services/common/ids/id_generator.h"
 #include "services/common/json/struct_json.h"
-#include "services/common/runtime/awaitable.h"
-#include "services/common/status/error.h"
-#include "services/common/status/macros.h"
 #include "services/gateway/client/gateway_client.h"
 #include "services/gateway/client/web_socket.h"
 #include "testing/base/matchers.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
-#include "testing/harness/calls.h"
-#include "testing/harness/test_agents.h"
 
 namespace bulkhead::testing {
 namespace {
 
-using agent::Answer;
 using nlohmann::json;
-
-std::string IdOf(std::string_view name) { return std::string(name.substr(name.rfind('/') + 1)); }
-
-std::string Told(const absl::Status& status) {
-  std::vector<std::string> metadata;
-  if (const auto info = ErrorInfoOf(status); info.has_value()) {
-    for (const auto& [key, value] : info->metadata) {
-      metadata.push_back(absl::StrCat(key, "=", value));
-    }
-  }
-  // Protobuf puts blanks into its messages at random, so that nobody relies on their text.
-  const std::string message = absl::StrJoin(absl::StrSplit(status.message(), ' ', absl::SkipEmpty()), " ");
-  return absl::StrCat(absl::StatusCodeToString(status.code()), " ", ReasonOf(status), " {",
-                      absl::StrJoin(metadata, ", "), "} ", message);
-}
-
-// The same of a proto.
-std::string Told(const google::protobuf::Message& seen) {
-  std::string text;
-  EXPECT_OK(google::protobuf::json::MessageToJsonString(seen, &text));
-  return json::parse(text).dump();
-}
-
-std::string Told(const json& seen) {
-  json told = seen;
-  if (auto token = told.find("nextPageToken"); token != told.end()) {
-    // Opaque, and different each time; but a longer one would tell of more.
-    *token = absl::StrCat(token->get<std::string>().size(), " bytes");
-  }
-  return told.dump();
-}
-
-Awaitable<absl::StatusOr<Answer>> Careful(agent::RunContext& run, const json& input) {
-  CO_ASSIGN_OR_RETURN(json before, co_await run.CallTool("echo", input));
-  agent::ApprovalRequest question{.question = "Go on?", .tool = "echo", .arguments = input};
-  CO_ASSIGN_OR_RETURN(agent::ApprovalDecision decision, co_await run.RequestApproval(question));
-  if (!decision.allowed) {
-    co_return Answer{.summary = "did not go on", .data = before};
-  }
-  CO_ASSIGN_OR_RETURN(json after, co_await run.CallTool("echo", {{"before", before}}));
-  co_return Answer{.summary = "went on", .data = after};
-}
-
-Awaitable<absl::StatusOr<Answer>> Sleeper(agent::RunContext& run, const json&) {
-  co_await run.Think("asleep");
-  CO_RETURN_IF_ERROR(co_await run.Sleep(absl::Hours(1)));
-  co_return Answer{.summary = "awake"};
-}
-
-// What was said before in its thread.
-Awaitable<absl::StatusOr<Answer>> Historian(agent::RunContext& run, const json&) {
-  json told = json::array();
-  for (const agent::PastRun& past : co_await run.History()) {
-    told.push_back({{"run", past.name},
-                    {"agent", past.agent},
-                    {"input", past.input},
-                    {"answer", past.answer.has_value() ? past.answer->summary : past.message}});
-  }
-  co_return Answer{.summary = absl::StrCat(told.size(), " runs before"), .data = {{"told", told}}};
-}
-
-Awaitable<absl::StatusOr<Answer>> Asker(agent::RunContext& run, const json& input) {
-  CO_ASSIGN_OR_RETURN(agent::ModelReply reply,
-                      co_await run.CallModel(
-                          {.model = input.at("model"), .messages = {{.text = input.at("prompt").get<std::string>()}}}));
-  co_return Answer{.summary = reply.text};
-}
 
 // What the inference server of the tests is told to answer: a tool's call, and then what the tool said.
 json CallAndTell(const std::string& user, uint64_t number) {
@@ -115,23 +40,6 @@ json CallAndTell(const std::string& user, uint64_t number) {
 }
 
 }  // namespace
-
-void Belongings::Add(std::string_view kind, const std::string& user, const std::string& name) {
-  absl::MutexLock lock(mutex_);
-  names_[std::string(kind)][user] = name;
-}
-
-std::string Belongings::OfAnother(std::string_view kind, const std::string& user) const {
-  absl::MutexLock lock(mutex_);
-  if (const auto of_kind = names_.find(kind); of_kind != names_.end()) {
-    for (const auto& [owner, name] : of_kind->second) {
-      if (owner != user) {
-        return name;
-      }
-    }
-  }
-  return "";
-}
 
 UserScript::UserScript(User* user, Belongings* belongings, uint64_t seed)
     : user_(user), belongings_(belongings), seed_(seed) {
@@ -170,55 +78,10 @@ void UserScript::Act() {
   Listen();
 }
 
-std::string UserScript::Anonymous(std::string text) {
-  for (const auto& [id, alias] : aliases_) {
-    absl::StrReplaceAll({{id, alias}}, &text);
-  }
-  static const std::regex* const kRandom = new std::regex("[a-z_]+-[a-z2-7]{26}|\\b[0-9a-f]{32}\\b");
-  std::string told;
-  auto at = text.cbegin();
-  for (std::sregex_iterator found(text.cbegin(), text.cend(), *kRandom), end; found != end; ++found) {
-    told.append(at, (*found)[0].first);
-    at = (*found)[0].second;
-    const std::string id = found->str();
-    auto known = std::ranges::find(ids_, id);
-    if (known == ids_.end()) {
-      ids_.push_back(id);
-      known = ids_.end() - 1;
-    }
-    const size_t dash = id.find('-');
-    absl::StrAppend(&told, dash == std::string::npos ? "trace" : id.substr(0, dash), "#", known - ids_.begin());
-  }
-  told.append(at, text.cend());
-  return told;
-}
-
-void UserScript::Write(std::string_view what, std::string seen) {
-  transcript_.push_back(Anonymous(absl::StrCat(what, " -> ", std::move(seen))));
-}
-
 json UserScript::Http(std::string_view method, std::string_view path, const json& body) {
   const absl::StatusOr<json> answer = user_->Http(method, path, body);
-  Write(absl::StrCat(method, " ", path), answer.ok() ? Told(*answer) : Told(answer.status()));
+  transcript_.Write(absl::StrCat(method, " ", path), Told(answer));
   return answer.ok() ? *answer : json();
-}
-
-std::string UserScript::Foreign(std::string_view kind) {
-  std::string name = belongings_->OfAnother(kind, user_->name());
-  if (name.empty()) {
-    const std::unique_ptr<IdGenerator> ids = CreateRandomIds();
-    name = kind == "thread" ? absl::StrCat("users/", ids->NewId("user"), "/threads/", ids->NewId("thread"))
-                            : absl::StrCat("users/", ids->NewId("user"), "/runs/", ids->NewId("run"));
-    if (kind == "approval") {
-      absl::StrAppend(&name, "/approvals/", ids->NewId("approval"));
-    }
-  }
-  for (const std::string_view part : absl::StrSplit(name, '/')) {
-    if (const size_t dash = part.find('-'); dash != std::string_view::npos) {
-      aliases_[std::string(part)] = absl::StrCat("foreign ", part.substr(0, dash));
-    }
-  }
-  return name;
 }
 
 void UserScript::WriteRun(const std::string& run) {
@@ -340,7 +203,7 @@ void UserScript::ListRuns() {
     const absl::StatusOr<json> next = user_->Http("GET", absl::StrCat(path, "&pageToken=", token), nullptr);
     ASSERT_OK(next);
     page = *next;
-    Write(path, Told(page));
+    transcript_.Write(path, Told(page));
   }
 }
 
@@ -350,7 +213,7 @@ void UserScript::UseFiles() {
       user_->UploadFile(name, absl::StrCat("written by ", user_->login(), ", ", Draw(1000)));
   ASSERT_OK(file);
   const absl::StatusOr<std::string> text = user_->ReadFile(name);
-  Write("the file", text.ok() ? *text : Told(text.status()));
+  transcript_.Write("the file", text.ok() ? *text : Told(text.status()));
   Http("GET", "/v1/files", nullptr);
   if (Draw(2) == 0) {
     Http("DELETE", absl::StrCat("/v1/files/", name), nullptr);
@@ -408,42 +271,6 @@ void UserScript::ListThings() {
   Http("GET", "/v1/sessions", nullptr);
 }
 
-void UserScript::TryForeign() {
-  const std::string run = Foreign("run");
-  const std::string approval = Foreign("approval");
-  // As his own, through the gateway...
-  const std::string path = absl::StrCat("/v1/runs/", IdOf(run));
-  Http("GET", path, nullptr);
-  for (const char* verb : {":cancel", ":interrupt", ":resume", ":retry"}) {
-    Http("POST", absl::StrCat(path, verb), json::object());
-  }
-  Http("DELETE", path, nullptr);
-  Http("GET", absl::StrCat(path, "/approvals"), nullptr);
-  Http("GET", absl::StrCat(path, "/events"), nullptr);
-  Http("POST", absl::StrCat(path, "/approvals/", IdOf(approval), ":resolve"),
-       {{"decision", {{"verdict", "VERDICT_ALLOW"}}}});
-  Http("GET", "/v1/files/secret.txt", nullptr);
-  // ...and by their full names.
-  agent::v1::GetRunRequest get;
-  get.set_name(run);
-  Write("GetRun", Told(Call<agent::v1::RunService>(*user_, &agent::v1::RunService::Stub::GetRun, get).status()));
-  agent::v1::CancelRunRequest cancel;
-  cancel.set_name(run);
-  Write("CancelRun",
-        Told(Call<agent::v1::RunService>(*user_, &agent::v1::RunService::Stub::CancelRun, cancel).status()));
-  agent::v1::ListRunsRequest children;
-  children.set_parent(run);
-  Write("ListRuns",
-        Told(Call<agent::v1::RunService>(*user_, &agent::v1::RunService::Stub::ListRuns, children).status()));
-  notifier::v1::ListEventsRequest events;
-  events.set_stream(run);
-  Write("ListEvents",
-        Told(Call<notifier::v1::EventService>(*user_, &notifier::v1::EventService::Stub::ListEvents, events).status()));
-  tool::v1::GetFileRequest file;
-  file.set_name(absl::StrCat(run.substr(0, run.find("/runs/")), "/files/notes-0.txt"));
-  Write("GetFile", Told(Call<tool::v1::FileService>(*user_, &tool::v1::FileService::Stub::GetFile, file).status()));
-}
-
 std::string UserScript::MakeThread(std::string_view policy) {
   const json thread =
       Http("POST", "/v1/threads", {{"thread", {{"title", absl::StrCat("talk ", Draw(1000))}, {"busyPolicy", policy}}}});
@@ -478,10 +305,10 @@ void UserScript::ListThreads() {
   // Time stands still, so all are equally new: which goes before which is chance.
   std::vector<std::string> threads;
   for (const json& thread : listed->value("threads", json::array())) {
-    threads.push_back(Anonymous(Told(thread)));
+    threads.push_back(transcript_.Anonymous(Told(thread)));
   }
   std::ranges::sort(threads);
-  Write("GET /v1/threads", absl::StrJoin(threads, " "));
+  transcript_.Write("GET /v1/threads", absl::StrJoin(threads, " "));
 }
 
 void UserScript::KeepThreadBusy() {
@@ -503,7 +330,7 @@ void UserScript::KeepThreadBusy() {
       "the sleep"));
   const json request = {{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}};
   const absl::StatusOr<json> answer = user_->Http("POST", "/v1/runs", request);
-  Write(policy, answer.ok() ? Told(*answer) : Told(answer.status()));
+  transcript_.Write(policy, Told(answer));
   std::string second;
   if (answer.ok()) {
     second = answer->at("name");
@@ -548,19 +375,15 @@ void UserScript::AskModels() {
 
 void UserScript::Subscribe(const std::string& run) {
   const absl::Status subscribed = socket_->Subscribe(run);
-  Write("subscribe", subscribed.ok() ? "OK" : Told(subscribed));
+  transcript_.Write("subscribe", subscribed.ok() ? "OK" : Told(subscribed));
   if (!subscribed.ok()) {
     return;
   }
   const absl::StatusOr<std::vector<notifier::v1::Event>> events = socket_->EventsToTheEnd();
   ASSERT_OK(events);
   for (const notifier::v1::Event& event : *events) {
-    Write("over the socket", Told(event));
+    transcript_.Write("over the socket", Told(event));
   }
-}
-
-void UserScript::WriteReply(std::string_view what, const absl::StatusOr<notifier::v1::Reply>& reply) {
-  Write(what, reply.ok() ? Told(*reply) : Told(reply.status()));
 }
 
 void UserScript::WatchOverSocket() {
@@ -570,7 +393,7 @@ void UserScript::WatchOverSocket() {
   *start.mutable_start_run()->mutable_input() =
       *ToStruct({{"tools", {"echo", Draw(2) == 0 ? "echo" : "broken"}}, {"note", Draw(1000)}});
   const absl::StatusOr<notifier::v1::Reply> started = socket_->Ask(start);
-  WriteReply("start_run", started);
+  transcript_.Write("start_run", Told(started));
   ASSERT_OK(started);
   const std::string run = started->run().name();
   belongings_->Add("run", user_->name(), run);
@@ -584,13 +407,13 @@ void UserScript::WatchOverSocket() {
   Subscribe(foreign);
   notifier::v1::ClientFrame cancel;
   cancel.mutable_cancel_run()->set_name(foreign);
-  WriteReply("cancel_run", socket_->Ask(cancel));
+  transcript_.Write("cancel_run", Told(socket_->Ask(cancel)));
   notifier::v1::ClientFrame resolve;
   resolve.mutable_resolve_approval()->set_name(Foreign("approval"));
   resolve.mutable_resolve_approval()->mutable_decision()->set_verdict(agent::v1::Decision::VERDICT_ALLOW);
-  WriteReply("resolve_approval", socket_->Ask(resolve));
+  transcript_.Write("resolve_approval", Told(socket_->Ask(resolve)));
   start.mutable_start_run()->set_thread(Foreign("thread"));
-  WriteReply("start_run", socket_->Ask(start));
+  transcript_.Write("start_run", Told(socket_->Ask(start)));
 }
 
 void UserScript::Arrive() {
@@ -611,67 +434,13 @@ void UserScript::Listen() {
   // The answer comes after all that the gateway has sent before.
   notifier::v1::ClientFrame ping;
   ping.mutable_ping();
-  WriteReply("ping", socket_->Ask(ping));
+  transcript_.Write("ping", Told(socket_->Ask(ping)));
   for (const notifier::v1::ServerFrame& frame : socket_->TakeKept()) {
     // What follows the end of a stream that was read to its end.
     if (!frame.has_caught_up()) {
-      Write("unasked", Told(frame));
+      transcript_.Write("unasked", Told(frame));
     }
   }
-}
-
-void UserScript::TryForeignThread() {
-  const std::string thread = Foreign("thread");
-  // As his own...
-  const std::string path = absl::StrCat("/v1/threads/", IdOf(thread));
-  Http("GET", path, nullptr);
-  Http("PATCH", path, {{"thread", {{"title", "mine"}}}, {"updateMask", "title"}});
-  Http("DELETE", path, nullptr);
-  // ...and by its full name.
-  agent::v1::GetThreadRequest get;
-  get.set_name(thread);
-  Write("GetThread",
-        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::GetThread, get).status()));
-  agent::v1::UpdateThreadRequest update;
-  update.mutable_thread()->set_name(thread);
-  update.mutable_thread()->set_title("mine");
-  update.mutable_update_mask()->add_paths("title");
-  Write("UpdateThread",
-        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::UpdateThread, update).status()));
-  agent::v1::DeleteThreadRequest remove;
-  remove.set_name(thread);
-  Write("DeleteThread",
-        Told(Call<agent::v1::ThreadService>(*user_, &agent::v1::ThreadService::Stub::DeleteThread, remove).status()));
-  Http("GET", absl::StrCat("/v1/runs?pageSize=100&thread=", thread), nullptr);
-  for (const char* policy :
-       {"BUSY_POLICY_REFUSE", "BUSY_POLICY_QUEUE", "BUSY_POLICY_INTERRUPT", "BUSY_POLICY_CANCEL_AND_REPLACE"}) {
-    Http("POST", "/v1/runs",
-         {{"agent", "agents/historian"}, {"input", json::object()}, {"thread", thread}, {"busyPolicy", policy}});
-  }
-}
-
-std::vector<agent::AgentFactory> ScriptAgents() {
-  agent::AgentFactory asker = ScriptedAgent("asker", Asker);
-  asker.spec.calls_models = true;
-  return {ToolChainAgent(), ScriptedAgent("careful", Careful), ScriptedAgent("sleeper", Sleeper),
-          ScriptedAgent("historian", Historian), std::move(asker)};
-}
-
-std::vector<std::shared_ptr<tool::Tool>> ScriptTools() {
-  const auto spec = [](std::string name) {
-    return tool::ToolSpec{.name = std::move(name),
-                          .description = "Of the test.",
-                          .input_schema = R"({"type": "object"})",
-                          .output_schema = R"({"type": "object"})"};
-  };
-  return {tool::MakeTool(spec("echo"),
-                         [](tool::ToolCall& call) -> absl::StatusOr<json> {
-                           return json{{"echo", call.input()}, {"user", call.user().user()}};
-                         }),
-          tool::MakeTool(spec("broken"), [](tool::ToolCall&) -> absl::StatusOr<json> {
-            return MakeError(absl::StatusCode::kFailedPrecondition, "broken",
-                             {.domain = "bulkhead.testing", .reason = "BROKEN"});
-          })};
 }
 
 }  // namespace bulkhead::testing

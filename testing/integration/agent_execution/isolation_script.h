@@ -4,36 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
-#include "bulkhead/notifier/v1/frame.pb.h"
 #include "nlohmann/json_fwd.hpp"
-#include "services/agent/agent.h"
-#include "services/tool/tool.h"
 #include "testing/harness/user.h"
+#include "testing/integration/agent_execution/belongings.h"
+#include "testing/integration/agent_execution/transcript.h"
 #include "testing/integration/websocket/event_socket.h"
 
 namespace bulkhead::testing {
-
-// Names of what users have, for others to try. Thread-safe.
-class Belongings {
- public:
-  // `kind`: "run", "approval" or "thread".
-  void Add(std::string_view kind, const std::string& user, const std::string& name);
-  // The last of that kind of anybody but `user`; "" when there is none.
-  std::string OfAnother(std::string_view kind, const std::string& user) const;
-
- private:
-  mutable absl::Mutex mutex_;
-  std::map<std::string, std::map<std::string, std::string>, std::less<>> names_ ABSL_GUARDED_BY(mutex_);
-};
 
 // The same for a seed and a login, whoever else is there. For one thread.
 class UserScript {
@@ -46,16 +28,12 @@ class UserScript {
   void Act();
   bool done() const { return next_ == acts_.size(); }
 
-  // All that the user saw, a line each; random ids are replaced by the order in which they came up.
-  const std::vector<std::string>& transcript() const { return transcript_; }
-  // The random ids that came up, as they were.
-  const std::vector<std::string>& ids() const { return ids_; }
+  // All that the user saw.
+  const Transcript& transcript() const { return transcript_; }
 
  private:
   // Makes a request of the gateway and writes down request and answer.
   nlohmann::json Http(std::string_view method, std::string_view path, const nlohmann::json& body);
-  void Write(std::string_view what, std::string seen);
-  std::string Anonymous(std::string text);
   // The name of another's thing, or where nobody else is, one like it.
   std::string Foreign(std::string_view kind);
 
@@ -90,8 +68,6 @@ class UserScript {
   // The name of a new thread.
   std::string MakeThread(std::string_view policy);
   void Subscribe(const std::string& run);
-  // Of a command sent over the socket.
-  void WriteReply(std::string_view what, const absl::StatusOr<notifier::v1::Reply>& reply);
 
   User* const user_;
   Belongings* const belongings_;
@@ -104,14 +80,8 @@ class UserScript {
   size_t next_ = 0;
   std::vector<std::string> asleep_;
   std::vector<std::string> ended_;
-  std::map<std::string, std::string> aliases_;  // Of ids that are not his.
-  std::vector<std::string> transcript_;
-  std::vector<std::string> ids_;
+  Transcript transcript_;
 };
-
-// What the scripts need of the platform.
-std::vector<agent::AgentFactory> ScriptAgents();
-std::vector<std::shared_ptr<tool::Tool>> ScriptTools();
 
 }  // namespace bulkhead::testing
 

@@ -30,7 +30,9 @@
 #include "testing/base/temp_dir.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/inference_server.h"
+#include "testing/integration/agent_execution/belongings.h"
 #include "testing/integration/agent_execution/isolation_script.h"
+#include "testing/integration/agent_execution/script_agents.h"
 
 namespace bulkhead::testing {
 namespace {
@@ -118,13 +120,13 @@ class IsolationTest : public WorldTest, public ::testing::WithParamInterface<uin
       while (!alone.done()) {
         alone.Act();
       }
-      EXPECT_GT(alone.transcript().size(), 100u) << "he has hardly done anything";
+      EXPECT_GT(alone.transcript().lines().size(), 100u) << "he has hardly done anything";
       for (const char* seen : {"over the socket", "THREAD_NOT_FOUND", "MODEL_TOKENS_EXCEEDED"}) {
-        EXPECT_THAT(alone.transcript(), Contains(HasSubstr(seen)));
+        EXPECT_THAT(alone.transcript().lines(), Contains(HasSubstr(seen)));
       }
-      ExpectSame(scripts_[i]->transcript(), alone.transcript());
+      ExpectSame(scripts_[i]->transcript().lines(), alone.transcript().lines());
       // An id is random all through: it says nothing of those before it, and comes up once in all worlds.
-      for (const std::string& id : alone.ids()) {
+      for (const std::string& id : alone.transcript().ids()) {
         EXPECT_TRUE(ids.insert(id).second) << id;
       }
     }

@@ -14,6 +14,7 @@
 #include "services/gateway/client/gateway_client.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/temp_dir.h"
 #include "testing/harness/child_process.h"
 
@@ -70,7 +71,7 @@ TEST_F(ShutdownTest, ServerWithAStuckAgentEndsAndFailsTheRunWhenItIsStuckAgain) 
       const json started,
       client_->Request("POST", "/v1/runs", {{"agent", "agents/stuck"}, {"input", json::object()}}, token_));
   const std::string run = started.at("name");
-  const std::string path = absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1));
+  const std::string path = absl::StrCat("/v1/runs/", IdOf(run));
 
   ASSERT_OK(process_->WaitForLine("\"held\""));
   process_->Signal(SIGTERM);

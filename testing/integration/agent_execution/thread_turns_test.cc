@@ -22,6 +22,7 @@
 #include "services/common/status/error.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/test_agents.h"

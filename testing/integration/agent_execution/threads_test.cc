@@ -18,6 +18,7 @@
 #include "services/tool/tool.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/harness/calls.h"
 #include "testing/harness/harness.h"
 #include "testing/harness/test_agents.h"
