@@ -332,6 +332,17 @@ Awaitable<absl::Status> Api::ServeDownload(Asked asked) {
   co_return absl::OkStatus();  // A download that broke off shows by its missing end.
 }
 
+absl::StatusOr<std::unique_ptr<SocketRegistry::Entry>> Api::TakePlace(const std::string& user) {
+  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(user);
+  if (entry == nullptr) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets and event streams at once"),
+        {.domain = "bulkhead.gateway", .reason = "TOO_MANY_CONNECTIONS", .retry_after = absl::Seconds(10)});
+  }
+  return entry;
+}
+
 Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
   const HttpRequest& http = asked.exchange.request();
   notifier::v1::SubscribeRequest request;
@@ -347,6 +358,7 @@ Awaitable<absl::Status> Api::ServeEventStream(Asked asked) {
                            "the cursor (Last-Event-ID or ?after=) must be a sequence number", {{"parameter", "after"}});
   }
   request.set_after(after);
+  CO_ASSIGN_OR_RETURN(const std::unique_ptr<SocketRegistry::Entry> place, TakePlace(asked.call.user->user()));
 
   Channel<std::string> outgoing(kQueuedEvents);
   std::stop_source stop;
@@ -576,13 +588,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<WebSocketHandler>>> Api::Upgrade(const 
     CO_ASSIGN_OR_RETURN(token, tickets_.Redeem(ticket->second));
   }
   CO_ASSIGN_OR_RETURN(rpc::CallContext call, co_await Identify(request, std::move(token)));
-  std::unique_ptr<SocketRegistry::Entry> entry = sockets_.Add(call.user->user());
-  if (entry == nullptr) {
-    co_return MakeError(
-        absl::StatusCode::kResourceExhausted,
-        absl::StrCat("a user has at most ", options_.max_sockets_per_user, " WebSockets at once"),
-        {.domain = "bulkhead.gateway", .reason = "TOO_MANY_CONNECTIONS", .retry_after = absl::Seconds(10)});
-  }
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<SocketRegistry::Entry> entry, TakePlace(call.user->user()));
   co_return NewWsSession({.backend = dependencies_.backend.get(),
                           .clock = dependencies_.clock,
                           .revocations = revoked(),

@@ -96,6 +96,8 @@ class Api final : public HttpHandler {
 
   // The whole body, which must be JSON.
   Awaitable<absl::StatusOr<std::string>> ReadJson(HttpExchange& exchange);
+  // Of a WebSocket or an event stream. RESOURCE_EXHAUSTED `TOO_MANY_CONNECTIONS`.
+  absl::StatusOr<std::unique_ptr<SocketRegistry::Entry>> TakePlace(const std::string& user);
   absl::Status CheckOrigin(const HttpRequest& request, bool by_ticket) const;
   rpc::RevocationSet* revoked() const {
     return dependencies_.revocations == nullptr ? nullptr : &dependencies_.revocations->set();

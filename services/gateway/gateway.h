@@ -37,7 +37,7 @@ class Gateway {
     uint64_t max_body_bytes = 1 << 20;              // Of a request, uploads excepted.
     uint64_t max_upload_bytes = uint64_t{4} << 30;  // Of a file.
     int max_connections = 2048;                     // Of all users; more wait to be accepted.
-    int max_connections_per_user = 16;              // WebSockets.
+    int max_connections_per_user = 16;              // WebSockets and event streams.
     int max_subscriptions = 64;                     // Of a WebSocket.
     absl::Duration idle_timeout =
         absl::Seconds(60);  // A WebSocket from which nothing came for so long, pongs neither, is closed.

@@ -198,7 +198,6 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
     if (parser_->content_length().has_value() && *parser_->content_length() > limit) {
       co_return too_large();
     }
-    parser_->body_limit(limit);
     if (absl::EqualsIgnoreCase(request_.header("expect"), "100-continue") && !continued_ && !parser_->is_done()) {
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       stream_.expires_after(absl::ToChronoSeconds(options_.transfer_timeout));
@@ -213,13 +212,15 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
       stream_.expires_after(absl::ToChronoSeconds(options_.transfer_timeout));
       auto [error, bytes] = co_await http::async_read(stream_, buffer_, *parser_, kTuple);
       filled = max_bytes - parser_->get().body().size;
-      if (error == http::error::body_limit) {
-        co_return too_large();
-      }
       if (error && error != http::error::need_buffer) {
         broken_ = true;
         co_return ClientGone(error);
       }
+    }
+    // A chunked body does not say before how large it is.
+    body_bytes_ += filled;
+    if (body_bytes_ > limit) {
+      co_return too_large();
     }
     piece.resize(filled);
     co_return piece;
@@ -293,7 +294,8 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
   Awaitable<bool> ServeOne() {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
-    parser_->body_limit(boost::none);  // Known when the route is.
+    parser_->body_limit(boost::none);  // Known when the route is, and counted by ReadBody.
+    body_bytes_ = 0;
     request_ = HttpRequest();
     continued_ = answered_ = false;
     idle_ = true;
@@ -411,6 +413,7 @@ class Connection final : public HttpExchange, public std::enable_shared_from_thi
   // Of the request under way.
   std::optional<Parser> parser_;
   HttpRequest request_;
+  uint64_t body_bytes_ = 0;  // Read until now.
   bool continued_ = false;
   bool answered_ = false;
   bool keep_alive_ = false;

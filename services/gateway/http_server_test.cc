@@ -12,6 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "boost/asio/buffer.hpp"
+#include "boost/asio/io_context.hpp"
+#include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/read.hpp"
+#include "boost/asio/write.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/common/identity/token.h"
@@ -27,6 +32,7 @@ namespace bulkhead::gateway {
 namespace {
 
 using ::bulkhead::testing::HasReason;
+namespace asio = ::boost::asio;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kBodyLimit = 1000;
@@ -108,8 +114,8 @@ class TestHandler final : public HttpHandler {
 class HttpServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(uint16_t port, server_.Start());
-    url_ = absl::StrCat("http://127.0.0.1:", port);
+    ASSERT_OK_AND_ASSIGN(port_, server_.Start());
+    url_ = absl::StrCat("http://127.0.0.1:", port_);
     ASSERT_OK_AND_ASSIGN(client_, GatewayClient::Create({.base_url = url_}));
   }
   ~HttpServerTest() override {
@@ -121,6 +127,17 @@ class HttpServerTest : public ::testing::Test {
   absl::StatusOr<RawResponse> Post(std::string path, std::string body) {
     return client_->Send({.method = "POST", .path = std::move(path), .body = std::move(body)}, RawToken());
   }
+  // Sends these bytes; all that comes back until the server closes.
+  std::string SendRaw(const std::string& bytes) {
+    asio::io_context context;
+    asio::ip::tcp::socket socket(context);
+    socket.connect({asio::ip::address_v4::loopback(), port_});
+    asio::write(socket, asio::buffer(bytes));
+    std::string answer;
+    boost::system::error_code end;
+    asio::read(socket, asio::dynamic_buffer(answer), end);
+    return answer;
+  }
   absl::StatusOr<std::unique_ptr<ClientWebSocket>> OpenSocket(std::string target = "/v1/ws") {
     return ClientWebSocket::Connect({.base_url = url_, .target = std::move(target), .subprotocol = "echo"});
   }
@@ -130,6 +147,7 @@ class HttpServerTest : public ::testing::Test {
   HttpServer server_{{.max_header_bytes = 4096, .max_frame_bytes = 1000, .shutdown_grace = absl::Milliseconds(200)},
                      executor_.get(),
                      handler_};
+  uint16_t port_ = 0;
   std::string url_;
   std::unique_ptr<GatewayClient> client_;
 };
@@ -146,6 +164,21 @@ TEST_F(HttpServerTest, TooLargeABodyIsRefused) {
   ASSERT_OK_AND_ASSIGN(RawResponse answer, Post("/echo", std::string(2 << 20, 'x')));
   EXPECT_EQ(answer.status, 413);
   EXPECT_THAT(answer.body, HasSubstr("BODY_TOO_LARGE"));
+}
+
+TEST_F(HttpServerTest, TooLargeABodyIsRefusedThatDoesNotSayItsSize) {
+  const std::string chunk = absl::StrCat("80\r\n", std::string(0x80, 'x'), "\r\n");
+  const auto post = [&](int chunks) {
+    std::string request = "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (int i = 0; i < chunks; ++i) {
+      request += chunk;
+    }
+    return SendRaw(request + "0\r\n\r\n");
+  };
+  EXPECT_THAT(post(7), HasSubstr("200 OK"));
+  const std::string refused = post(8);
+  EXPECT_THAT(refused, HasSubstr("413"));
+  EXPECT_THAT(refused, HasSubstr("BODY_TOO_LARGE"));
 }
 
 TEST_F(HttpServerTest, AnswerBeforeTheBodyIsReadArrives) {

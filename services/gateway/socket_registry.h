@@ -1,4 +1,4 @@
-// How many WebSockets each user has open, and the limit.
+// How many WebSockets and event streams each user has open, and the limit.
 #ifndef SERVICES_GATEWAY_SOCKET_REGISTRY_H_
 #define SERVICES_GATEWAY_SOCKET_REGISTRY_H_
 
@@ -17,7 +17,7 @@ class SocketRegistry {
  public:
   explicit SocketRegistry(int max_per_user) : max_per_user_(max_per_user) {}
 
-  // A place of one socket, given back when it dies.
+  // A place of one connection, given back when it dies.
   class Entry {
    public:
     Entry(SocketRegistry* registry, std::string user) : registry_(registry), user_(std::move(user)) {}

@@ -27,6 +27,8 @@ using notifier::v1::ServerFrame;
 
 constexpr size_t kMaxIdBytes = 64;
 constexpr absl::Duration kCommandTimeout = absl::Seconds(30);
+// How long the last frames and the goodbye may take; then the connection is cut.
+constexpr absl::Duration kGoodbyeLimit = absl::Seconds(3);
 // What is told to a client that is sent away.
 constexpr uint32_t kRetryAfterSeconds = 2;
 
@@ -114,8 +116,11 @@ class WsSession final : public WebSocketHandler {
   void Finish(CloseCode code, std::string reason) {
     if (!closing_.has_value()) {
       closing_.emplace(code, std::move(reason));
+      tasks_->Spawn(LimitGoodbye());
     }
-    entry_.reset();  // What is closing takes nobody's place.
+    if (!writing_since_.has_value()) {
+      entry_.reset();  // What is closing takes nobody's place, but for a client that does not read.
+    }
     stop_.request_stop();
     for (auto& [stream, subscription] : subscriptions_) {
       subscription->stop.request_stop();
@@ -153,6 +158,15 @@ class WsSession final : public WebSocketHandler {
     }
     co_await socket_->Close(closing_->first, closing_->second);
     socket_->Abort();  // Ends the reading too, whatever the client does.
+    said_goodbye_.request_stop();
+  }
+
+  // A client that does not read holds up the frame that is being written, and all that would follow.
+  Awaitable<void> LimitGoodbye() {
+    Clock* clock = dependencies_.clock;
+    if ((co_await SleepUntil(clock, clock->Now() + kGoodbyeLimit, said_goodbye_.get_token())).ok()) {
+      socket_->Abort();
+    }
   }
 
   // Heartbeat, idle time-out, slow reader, expired token.
@@ -342,6 +356,7 @@ class WsSession final : public WebSocketHandler {
   Channel<std::string> outgoing_;
   std::stop_source stop_;
   std::optional<std::pair<CloseCode, std::string>> closing_;
+  std::stop_source said_goodbye_;
   std::map<std::string, std::shared_ptr<Subscription>> subscriptions_;
   int commands_ = 0;
   TaskGroup* tasks_ = nullptr;

@@ -14,9 +14,11 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "services/common/identity/token.h"
+#include "services/gateway/client/gateway_client.h"
 #include "services/gateway/client/web_socket.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
 #include "testing/faults/hold.h"
 #include "testing/harness/calls.h"
@@ -31,6 +33,7 @@ namespace {
 
 using gateway::ClientWebSocket;
 using notifier::v1::ServerFrame;
+using ::testing::HasSubstr;
 
 absl::Status TryToConnect(ClientWebSocket::Options options) {
   return ClientWebSocket::Connect(std::move(options)).status();
@@ -153,6 +156,35 @@ TEST(ConnectionTest, ConnectionsOfAUserAreLimited) {
   first->raw().Close(1000);
   EXPECT_OK(
       WaitFor([&] { return EventSocket::Open(*platform, ada).ok(); }, "the closed socket to give its place back"));
+}
+
+TEST(ConnectionTest, EventStreamTakesAPlaceToo) {
+  Covers({"WS-4"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder()
+                                          .WithUsers({"ada"})
+                                          .Configure([](common::v1::PlatformConfig& config) {
+                                            config.mutable_gateway()->set_max_connections_per_user(1);
+                                          })
+                                          .WithAgent(ToolChainAgent())
+                                          .Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", Tools({})));
+  ASSERT_OK(ada.WaitForRun(run));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> socket, EventSocket::Open(*platform, ada));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<gateway::GatewayClient> client, ada.NewGatewayClient());
+  const gateway::RawRequest events{.path = absl::StrCat("/v1/runs/", IdOf(run), "/events"),
+                                   .headers = {{"Accept", "text/event-stream"}}};
+  ASSERT_OK_AND_ASSIGN(const gateway::RawResponse refused, client->Send(events, ada.token()));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_THAT(refused.body, HasSubstr("TOO_MANY_CONNECTIONS"));
+
+  socket->raw().Close(1000);
+  EXPECT_OK(WaitFor(
+      [&] {
+        const absl::StatusOr<gateway::RawResponse> stream = client->Send(events, ada.token());
+        return stream.ok() && stream->status == 200;
+      },
+      "the closed socket to give its place back"));
 }
 
 TEST(ConnectionTest, SilentClientIsClosed) {

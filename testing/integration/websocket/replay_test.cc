@@ -17,6 +17,7 @@
 #include "services/gateway/client/gateway_client.h"
 #include "testing/base/matchers.h"
 #include "testing/base/requirements.h"
+#include "testing/base/resource_name.h"
 #include "testing/base/wait.h"
 #include "testing/faults/hold.h"
 #include "testing/harness/harness.h"
@@ -128,10 +129,31 @@ TEST_F(ReplayTest, SlowReaderLosesNothingAndHoldsUpNobody) {
   EXPECT_EQ(NumbersOf(followed), NumbersOf(events));
 }
 
-// Where HTTP has the run's events.
-std::string EventsPath(const std::string& run) {
-  return absl::StrCat("/v1/runs/", run.substr(run.rfind('/') + 1), "/events");
+TEST_F(ReplayTest, ReaderThatStopsIsCutOff) {
+  Covers({"WS-4", "WS-7"});
+  ASSERT_OK(Build([](HarnessBuilder& platform) {
+    platform.Configure(
+        [](common::v1::PlatformConfig& config) { config.mutable_gateway()->set_max_connections_per_user(1); });
+  }));
+  // More than the buffers of both ends take.
+  ASSERT_OK_AND_ASSIGN(const std::string run, ada().StartRun("thinker", {{"thoughts", 1200}, {"bytes", 16'000}}));
+  ASSERT_OK(ada().WaitForRun(run));
+  ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> stuck, Open(ada()));
+  ASSERT_OK(stuck->Subscribe(run));
+
+  // A frame stays half written. That the connection is given up shows by its place being free.
+  ASSERT_OK(WaitFor(
+      [&] {
+        platform_->Advance(absl::Seconds(10));
+        return Open(ada()).ok();
+      },
+      "the connection to be cut off"));
+  EXPECT_FALSE(stuck->EventsToTheEnd().ok()) << "all came, and nothing was cut off";
+  EXPECT_EQ(stuck->raw().close_code(), 0) << "there was no way to tell it";
 }
+
+// Where HTTP has the run's events.
+std::string EventsPath(const std::string& run) { return absl::StrCat("/v1/runs/", IdOf(run), "/events"); }
 
 TEST_F(ReplayTest, PagesGoByTheCursor) {
   Covers({"WS-3", "WS-6"});
