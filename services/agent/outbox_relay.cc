@@ -1,13 +1,17 @@
 #include "services/agent/outbox_relay.h"
 
+#include <algorithm>
+#include <iterator>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 #include "services/common/storage/connection.h"
 #include "services/common/storage/database.h"
@@ -16,6 +20,15 @@ namespace bulkhead::agent {
 namespace {
 
 constexpr char kName[] = "outbox";
+
+// An event that is given up takes the rest of its run's with it, the end too: the notifier takes none after a gap. So
+// only what says something against the event itself is for good. A disk that is full, a token that is refused or a bug of
+// the notifier are mended, and then all goes on.
+bool MayPass(const absl::Status& error) {
+  static constexpr std::string_view kForGood[] = {"EVENT_INVALID",      "EVENT_CONFLICT",   "EVENT_SEQUENCE_GAP",
+                                                  "EVENT_STREAM_ENDED", "STREAM_NOT_FOUND", "OUTBOX_CORRUPT"};
+  return std::ranges::find(kForGood, ReasonOf(error)) == std::end(kForGood);
+}
 
 // What the checkpoint has passed leaves the outbox with it, in one transaction.
 class TrimmingCheckpoints final : public pipeline::CheckpointStore {
@@ -41,7 +54,12 @@ class TrimmingCheckpoints final : public pipeline::CheckpointStore {
 std::unique_ptr<pipeline::Pipeline> MakePipeline(const OutboxRelay::Dependencies& dependencies,
                                                  pipeline::Source* outbox, pipeline::CheckpointStore* checkpoints,
                                                  pipeline::DeadLetterStore* dead_letters) {
-  return pipeline::From(outbox, {.name = kName, .queue_size = 512, .read_limit = 512, .max_backoff = absl::Seconds(2)},
+  return pipeline::From(outbox,
+                        {.name = kName,
+                         .queue_size = 512,
+                         .read_limit = 512,
+                         .may_pass = &MayPass,
+                         .max_backoff = absl::Seconds(2)},
                         {.executor = dependencies.executor,
                          .clock = dependencies.clock,
                          .checkpoints = checkpoints,

@@ -14,11 +14,16 @@ namespace {
 
 namespace pb = ::bulkhead::notifier::v1;
 
-// The notifier takes no event that is larger than some hundred kilobytes, and a watcher needs no
-// novel.
+// The notifier takes no event of more than 256 KiB, and one that it does not take would be missing for ever. Everything
+// that an agent or a tool can make large is cut here; and a watcher needs no novel.
 constexpr size_t kMaxText = 16 << 10;
 constexpr size_t kMaxInputText = 400;
 constexpr size_t kMaxInputElements = 20;
+constexpr size_t kMaxInputBytes = 32 << 10;
+constexpr size_t kMaxListed = 100;     // Artifacts, and details of an error.
+constexpr size_t kMaxArtifact = 1000;  // More than the name of a file has.
+// What a value weighs as a google.protobuf.Value, whatever it holds.
+constexpr size_t kBytesOfAValue = 16;
 
 // What protobuf takes as a string: UTF-8, bytes that are none replaced, cut at a character's
 // beginning.
@@ -40,41 +45,60 @@ std::string Clean(std::string_view text, size_t limit) {
 }
 
 void SetError(const RunError& error, pb::EventError* out) {
-  out->set_reason(error.reason);
+  out->set_reason(Clean(error.reason, kMaxInputText));
   out->set_message(Clean(error.message, kMaxText));
-  out->set_domain(error.domain);
+  out->set_domain(Clean(error.domain, kMaxInputText));
   for (const auto& [key, value] : error.metadata) {
+    if (static_cast<size_t>(out->metadata_size()) == kMaxListed) {
+      break;
+    }
     (*out->mutable_metadata())[Clean(key, kMaxInputText)] = Clean(value, kMaxInputText);
   }
 }
 
-// Events are for watching: a report's text or a long list does not belong there.
-nlohmann::json Shortened(const nlohmann::json& value) {
+// Events are for watching: a report's text or a long list does not belong there. Takes from `budget` what it keeps, in
+// bytes about, and keeps nothing when it is spent.
+nlohmann::json Shortened(const nlohmann::json& value, size_t& budget) {
+  const auto spend = [&budget](size_t bytes) { budget -= std::min(budget, bytes + kBytesOfAValue); };
   if (value.is_string()) {
     const std::string& text = value.get_ref<const std::string&>();
+    spend(std::min(text.size(), kMaxInputText));
     return text.size() <= kMaxInputText
                ? value
                : nlohmann::json(absl::StrCat(Clean(text, kMaxInputText), " (", text.size(), " bytes)"));
   }
+  spend(0);
   if (value.is_array()) {
     nlohmann::json out = nlohmann::json::array();
     for (const nlohmann::json& element : value) {
-      if (out.size() == kMaxInputElements) {
+      if (out.size() == kMaxInputElements || budget == 0) {
         out.push_back(absl::StrCat("... (", value.size(), " elements)"));
         break;
       }
-      out.push_back(Shortened(element));
+      out.push_back(Shortened(element, budget));
     }
     return out;
   }
   if (value.is_object()) {
     nlohmann::json out = nlohmann::json::object();
     for (const auto& [key, member] : value.items()) {
-      out[key] = Shortened(member);
+      if (budget == 0) {
+        out["..."] = absl::StrCat("(", value.size(), " members)");
+        break;
+      }
+      const std::string name = Clean(key, kMaxInputText);
+      spend(name.size());
+      out[name] = Shortened(member, budget);
     }
     return out;
   }
   return value;
+}
+
+void SetArtifacts(const std::vector<std::string>& artifacts, google::protobuf::RepeatedPtrField<std::string>* out) {
+  for (size_t i = 0; i < std::min(artifacts.size(), kMaxListed); ++i) {
+    out->Add(Clean(artifacts[i], kMaxArtifact));
+  }
 }
 
 void SetTiming(const RunTiming& timing, pb::EventTiming* out) {
@@ -140,7 +164,8 @@ std::string RunEvents::ToolExecuting(absl::Time time, int step, std::string_view
   pb::ToolExecuting* payload = event.mutable_tool_executing();
   payload->set_step(step);
   payload->set_tool(absl::StrCat("tools/", tool));
-  if (auto shortened = ToStruct(Shortened(input)); shortened.ok()) {
+  size_t budget = kMaxInputBytes;
+  if (auto shortened = ToStruct(Shortened(input, budget)); shortened.ok()) {
     *payload->mutable_input() = *std::move(shortened);
   }
   return event.SerializeAsString();
@@ -169,7 +194,7 @@ std::string RunEvents::ToolCompleted(absl::Time time, int step, std::string_view
   if (error.has_value()) {
     SetError(*error, payload->mutable_error());
   }
-  payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
+  SetArtifacts(artifacts, payload->mutable_artifacts());
   return event.SerializeAsString();
 }
 
@@ -270,7 +295,7 @@ std::string RunEvents::Completed(absl::Time time, std::string_view summary, cons
   pb::Event event = Begin(time, "agent_completed");
   pb::AgentCompleted* payload = event.mutable_agent_completed();
   payload->set_summary(Clean(summary, kMaxText));
-  payload->mutable_artifacts()->Assign(artifacts.begin(), artifacts.end());
+  SetArtifacts(artifacts, payload->mutable_artifacts());
   SetDuration(duration, payload->mutable_duration());
   SetTiming(timing, payload->mutable_timing());
   return event.SerializeAsString();

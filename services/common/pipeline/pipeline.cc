@@ -20,7 +20,7 @@ namespace {
 
 constexpr char kDomain[] = "bulkhead.pipeline";
 
-bool Always(absl::StatusCode) { return true; }
+bool Always(const absl::Status&) { return true; }
 
 std::string Brief(const absl::Status& error) {
   return absl::StrCat(absl::StatusCodeToString(error.code()), " ", ReasonOf(error), ": ", error.message());
@@ -66,8 +66,8 @@ std::unique_ptr<Source> CreateSqlSource(storage::Database* database, std::string
   return std::make_unique<SqlSource>(database, std::move(query));
 }
 
-bool MayPass(absl::StatusCode code) {
-  switch (code) {
+bool MayPass(const absl::Status& error) {
+  switch (error.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kDeadlineExceeded:
@@ -210,11 +210,11 @@ Awaitable<void> Core::ReadSource(Queue<Record> output) {
 }
 
 Awaitable<absl::Status> Core::Retry(std::string_view stage, absl::AnyInvocable<Awaitable<absl::Status>()>& step,
-                                    bool (*may_pass)(absl::StatusCode)) {
+                                    bool (*may_pass)(const absl::Status&)) {
   absl::Duration pause = options_.min_backoff;
   while (true) {
     absl::Status status = co_await Guarded(stage, step);
-    if (status.ok() || !may_pass(status.code()) || stopping()) {
+    if (status.ok() || !may_pass(status) || stopping()) {
       co_return status;
     }
     ABSL_LOG(WARNING) << "Pipeline '" << options_.name << "', stage '" << stage << "', next try in " << pause << ": "
@@ -230,11 +230,11 @@ Awaitable<absl::Status> Core::Retry(std::string_view stage, absl::AnyInvocable<A
 
 Awaitable<Core::Outcome> Core::Persist(std::string stage, std::shared_ptr<const Record> record,
                                        absl::AnyInvocable<Awaitable<absl::Status>()> step) {
-  absl::Status status = co_await Retry(stage, step, &MayPass);
+  absl::Status status = co_await Retry(stage, step, options_.may_pass);
   if (status.ok()) {
     co_return Outcome::kDone;
   }
-  if (MayPass(status.code())) {
+  if (options_.may_pass(status)) {
     co_return Outcome::kStopped;
   }
   co_return co_await Bury(std::move(stage), *record, std::move(status)) ? Outcome::kDead : Outcome::kStopped;

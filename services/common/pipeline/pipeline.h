@@ -58,10 +58,16 @@ class Source {
 // "SELECT sequence, event FROM outbox WHERE sequence > ? ORDER BY sequence LIMIT ?". `database` outlives it.
 std::unique_ptr<Source> CreateSqlSource(storage::Database* database, std::string query);
 
+// True for errors that say nothing against the record: UNAVAILABLE, ABORTED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, and the caller's own CANCELLED and
+// UNAUTHENTICATED. All others are for good.
+bool MayPass(const absl::Status& error);
+
 struct Options {
   std::string name;         // Of its checkpoint and dead letters.
   size_t queue_size = 256;  // Of each queue.
   size_t read_limit = 256;  // Records a read of the source.
+  // Which errors of stages and sink are tried again; after the others the record is buried.
+  bool (*may_pass)(const absl::Status& error) = &MayPass;
   // Pauses after errors that may pass: doubling from the first to the second.
   absl::Duration min_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(30);
@@ -98,10 +104,6 @@ struct Counts {
   uint64_t retries = 0;
   Position checkpoint = 0;
 };
-
-// True for errors that say nothing against the record: UNAVAILABLE, ABORTED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, and the caller's own CANCELLED and
-// UNAUTHENTICATED. All others are for good.
-bool MayPass(absl::StatusCode code);
 
 // Thread-safe. Start once.
 class Pipeline {

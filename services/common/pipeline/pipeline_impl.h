@@ -61,7 +61,7 @@ class Core : public std::enable_shared_from_this<Core> {
                              absl::AnyInvocable<Awaitable<absl::Status>()> step);
   // Runs `step` until it does not fail for a while; returns its last error when the pipeline ends first.
   Awaitable<absl::Status> Retry(std::string_view stage, absl::AnyInvocable<Awaitable<absl::Status>()>& step,
-                                bool (*may_pass)(absl::StatusCode));
+                                bool (*may_pass)(const absl::Status&));
   // False when the pipeline ends first.
   Awaitable<bool> SaveCheckpoint(Position position, size_t delivered);
   // Runs `task` as a coroutine that Stop waits for.
@@ -219,8 +219,8 @@ Awaitable<bool> Deliver(std::shared_ptr<Core> core, std::string stage, std::vect
     absl::AnyInvocable<Awaitable<absl::Status>()> send_all = [&core, &values, &sink] {
       return sink(std::as_const(values), core->abandon_token());
     };
-    absl::Status status = co_await core->Retry(stage, send_all, &MayPass);
-    if (!status.ok() && MayPass(status.code())) {
+    absl::Status status = co_await core->Retry(stage, send_all, core->options().may_pass);
+    if (!status.ok() && core->options().may_pass(status)) {
       co_return false;
     }
     if (!status.ok()) {

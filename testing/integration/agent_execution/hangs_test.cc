@@ -278,6 +278,36 @@ TEST_F(HangsTest, HugeThoughtsAndErrorsAreCutSoThatEventsGoOn) {
   ExpectOthersGoOn();
 }
 
+TEST_F(HangsTest, ToolInputsOfAnyShapeAreCutSoThatEventsGoOn) {
+  Covers({"AE-5", "WS-2"});
+  Start([](RunContext& run, const json&) -> Result {
+    json many = json::object();
+    for (int i = 0; i < 3000; ++i) {
+      many[absl::StrCat(std::string(300, 'k'), i)] = i;
+    }
+    json deep = "leaf";
+    for (int level = 0; level < 5; ++level) {
+      deep = json(std::vector<json>(10, deep));
+    }
+    for (const json& input : {many, json{{std::string(300'000, 'k'), 1}}, json{{"deep", deep}}}) {
+      CO_RETURN_IF_ERROR((co_await run.CallTool("count", input)).status());
+    }
+    ErrorInfo info{.domain = "wild", .reason = "MUCH", .metadata = {}};
+    for (int i = 0; i < 3000; ++i) {
+      info.metadata[absl::StrCat("key", i)] = std::string(300, 'm');
+    }
+    co_return MakeError(absl::StatusCode::kInternal, "too much", std::move(info));
+  });
+  ASSERT_OK_AND_ASSIGN(const v1::Run ended, RunToEnd());
+  EXPECT_EQ(ended.error().reason(), "MUCH");
+  EXPECT_EQ(tool_->runs(), 3);
+  ASSERT_OK_AND_ASSIGN(const std::vector<notifier::v1::Event> events, ada().EventsOf(ended.name()));
+  EXPECT_EQ(events.back().type(), "agent_failed");
+  for (const notifier::v1::Event& event : events) {
+    EXPECT_LE(event.ByteSizeLong(), size_t{256} << 10) << event.type();
+  }
+}
+
 TEST_F(HangsTest, AnswerAndInputThatAreTooLargeAreRefused) {
   Covers({"AE-2", "AE-5"});
   Start([](RunContext&, const json& input) -> Result {

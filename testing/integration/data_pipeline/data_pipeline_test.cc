@@ -37,6 +37,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
+using ::testing::Ge;
 using ::testing::IsEmpty;
 using ::testing::Le;
 
@@ -370,6 +371,33 @@ TEST(DataPipelineTest, EventsOfWhichTheRelayDoesNotKnowThatTheyArrivedComeOnce) 
   EXPECT_THAT(ada.EventTypesOf(run), IsOkAndHolds(ElementsAreArray(ChainEvents())));
   EXPECT_THAT(SequencesOf(ada, run), IsOkAndHolds(ElementsAre(1, 2, 3, 4, 5, 6)));
   EXPECT_EQ(tool->runs(), 1);
+}
+
+TEST(DataPipelineTest, EventsOutliveALogThatCannotWrite) {
+  Covers({"DP-6", "WS-1", "WS-2"});
+  auto tool = std::make_shared<CountingTool>("count");
+  ASSERT_OK_AND_ASSIGN(auto platform,
+                       Harness::Builder().WithUsers({"ada"}).WithTool(tool).WithAgent(ToolChainAgent()).Build());
+  User& ada = platform->As("ada");
+  // A disk that fails, a server of another version, a right that was taken away: all of it can be mended.
+  int nth = 0;
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kInternal, absl::StatusCode::kUnknown, absl::StatusCode::kUnimplemented,
+        absl::StatusCode::kPermissionDenied, absl::StatusCode::kInternal}) {
+    platform->faults().FailCall(
+        kPublishEvents, MakeError(code, "not now", {.domain = "bulkhead.storage", .reason = "STORAGE_FAILED"}), ++nth);
+  }
+  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"count"}}}));
+  ASSERT_OK(WaitFor(
+      [&] {
+        platform->Advance(absl::Seconds(2));  // The relay pauses between its tries.
+        const auto types = ada.EventTypesOf(run);
+        return types.ok() && !types->empty() && types->back() == "agent_completed";
+      },
+      "the run's last event"));
+  EXPECT_THAT(ada.EventTypesOf(run), IsOkAndHolds(ElementsAreArray(ChainEvents())));
+  EXPECT_THAT(SequencesOf(ada, run), IsOkAndHolds(ElementsAre(1, 2, 3, 4, 5, 6)));
+  EXPECT_THAT(platform->faults().CallsOf(kPublishEvents), Ge(6));
 }
 
 TEST(DataPipelineTest, EventsThatHadNotLeftBeforeACrashLeaveAfterIt) {
