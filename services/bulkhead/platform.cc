@@ -124,6 +124,7 @@ struct Platform::State {
   IdGenerator* ids = nullptr;
   std::unique_ptr<crypto::Sealer> sealer;
   std::unique_ptr<BlockingPool> blocking;
+  std::unique_ptr<BlockingPool> tool_threads;
   std::unique_ptr<Executor> executor;
   std::map<std::string, Secret> service_secrets;
   TokenVerifier::Options verifier_options;
@@ -199,8 +200,10 @@ absl::Status Platform::State::MakeFoundation(const common::v1::PlatformConfig& c
     ASSIGN_OR_RETURN(key, data_dir->OwnSealingKey());
   }
   ASSIGN_OR_RETURN(sealer, crypto::Sealer::Create(std::move(key)));
-  blocking = BlockingPool::Create(config.has_blocking_threads() ? static_cast<int>(config.blocking_threads())
-                                                                : kDefaultBlockingThreads);
+  const int blocking_threads =
+      config.has_blocking_threads() ? static_cast<int>(config.blocking_threads()) : kDefaultBlockingThreads;
+  blocking = BlockingPool::Create(blocking_threads);
+  tool_threads = BlockingPool::Create(blocking_threads);
   executor = Executor::Create(
       {.name = "platform", .threads = config.has_threads() ? static_cast<int>(config.threads()) : kDefaultThreads});
   for (const char* service : {"agent", "tool", "notifier", "gateway"}) {
@@ -244,6 +247,7 @@ absl::Status Platform::State::MakeTool(const common::v1::PlatformConfig& config)
                                                                             .ids = ids,
                                                                             .executor = executor.get(),
                                                                             .blocking = blocking.get(),
+                                                                            .tool_threads = tool_threads.get(),
                                                                             .extra_tools = options.extra_tools}));
   ASSIGN_OR_RETURN(tool_host, ServiceHost::Start("tool", tool->services(), options.transport));
   return absl::OkStatus();

@@ -336,7 +336,7 @@ Awaitable<absl::StatusOr<FinishedCall>> Dispatcher::RunAccepted(UserContext user
                             .deadline = deadline,
                             .stop = {},
                             .workspace = std::move(workspace),
-                            .blocking = dependencies_.blocking,
+                            .blocking = dependencies_.tool_threads,
                             .on_progress = {}};
   running->Begin(std::move(context));
   if (!books_->Add(invocation, running)) {

@@ -92,7 +92,8 @@ class Dispatcher {
     Clock* clock = nullptr;
     IdGenerator* ids = nullptr;
     Executor* executor = nullptr;
-    BlockingPool* blocking = nullptr;
+    BlockingPool* blocking = nullptr;      // For what is short.
+    BlockingPool* tool_threads = nullptr;  // For tools.
     const Registry* registry = nullptr;
     const ToolStore* store = nullptr;
     Workspaces* workspaces = nullptr;

@@ -74,7 +74,8 @@ class ToolCall {
     std::function<void(double fraction, std::string_view text)> on_progress;
   };
 
-  explicit ToolCall(Context context) : context_(std::move(context)) {}
+  explicit ToolCall(Context context)
+      : context_(std::move(context)), blocking_(context_.blocking, context_.user.user()) {}
 
   // Who calls. user().run() is the run that it is for, "" outside of one.
   const UserContext& user() const { return context_.user; }
@@ -100,11 +101,12 @@ class ToolCall {
   void AddArtifact(std::string_view path);
   std::vector<std::string> artifacts() const;
 
-  // For work that blocks, within a coroutine: co_await RunBlocking(call.blocking(), ...).
-  BlockingPool* blocking() { return context_.blocking; }
+  // For work that blocks, within a coroutine: co_await RunBlocking(call.blocking(), ...). Users share the threads.
+  BlockingLane* blocking() { return &blocking_; }
 
  private:
   const Context context_;
+  BlockingLane blocking_;
   mutable absl::Mutex mutex_;
   std::vector<std::string> artifacts_ ABSL_GUARDED_BY(mutex_);
 };

@@ -254,6 +254,7 @@ absl::StatusOr<std::unique_ptr<ToolServer>> ToolServer::Create(Options options, 
                                                             .ids = dependencies.ids,
                                                             .executor = dependencies.executor,
                                                             .blocking = dependencies.blocking,
+                                                            .tool_threads = dependencies.tool_threads,
                                                             .registry = &state->registry,
                                                             .store = state->store.get(),
                                                             .workspaces = state->workspaces.get()});

@@ -48,6 +48,8 @@ class ToolServer {
     IdGenerator* ids = nullptr;
     Executor* executor = nullptr;
     BlockingPool* blocking = nullptr;
+    // Of their own, so that tools, which may take long, keep nobody from his files or from signing in.
+    BlockingPool* tool_threads = nullptr;
     // Besides the built-in ones, for everyone or for the owner that their spec names.
     std::vector<std::shared_ptr<Tool>> extra_tools;
   };

@@ -108,6 +108,7 @@ class ToolTest : public ::testing::Test {
                                  .ids = ids_.get(),
                                  .executor = executor_.get(),
                                  .blocking = blocking_.get(),
+                                 .tool_threads = blocking_.get(),
                                  .registry = &registry_,
                                  .store = store_.get(),
                                  .workspaces = workspaces_.get()});

@@ -4,11 +4,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <exception>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -250,8 +254,60 @@ absl::Status Executor::Drain(absl::Duration limit, size_t held) {
 size_t Executor::active() const { return state_->active->count(); }
 
 struct BlockingPool::State {
-  explicit State(int threads) : pool(threads) {}
+  struct Lane {
+    std::deque<absl::AnyInvocable<void() &&>> waiting;
+    int running = 0;
+  };
+
+  explicit State(int threads) : threads(threads), pool(threads) {}
+
+  // Puts work that waits onto threads that are free.
+  void Dispatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    while (running < threads) {
+      auto next = NextLane();
+      if (next == lanes.end()) {
+        return;
+      }
+      absl::AnyInvocable<void() &&> function = std::move(next->second.waiting.front());
+      next->second.waiting.pop_front();
+      ++next->second.running;
+      ++running;
+      last = next->first;
+      boost::asio::post(pool, [this, lane = next->first, function = std::move(function)]() mutable {
+        std::move(function)();
+        function = nullptr;
+        absl::MutexLock lock(mutex);
+        auto done = lanes.find(lane);
+        if (--done->second.running == 0 && done->second.waiting.empty()) {
+          lanes.erase(done);
+        }
+        --running;
+        Dispatch();
+      });
+    }
+  }
+
+  // The one after the last that had a turn, of those that may have one.
+  std::map<std::string, Lane, std::less<>>::iterator NextLane() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const int share = (threads + 1) / 2;
+    auto lane = lanes.upper_bound(last);
+    for (size_t i = 0; i < lanes.size(); ++i, ++lane) {
+      if (lane == lanes.end()) {
+        lane = lanes.begin();
+      }
+      if (!lane->second.waiting.empty() && lane->second.running < share) {
+        return lane;
+      }
+    }
+    return lanes.end();
+  }
+
+  const int threads;
   boost::asio::thread_pool pool;
+  absl::Mutex mutex;
+  std::map<std::string, Lane, std::less<>> lanes ABSL_GUARDED_BY(mutex);  // That work or wait.
+  std::string last ABSL_GUARDED_BY(mutex);
+  int running ABSL_GUARDED_BY(mutex) = 0;
 };
 
 std::unique_ptr<BlockingPool> BlockingPool::Create(int threads) {
@@ -265,6 +321,12 @@ BlockingPool::~BlockingPool() { state_->pool.join(); }
 
 void BlockingPool::Post(absl::AnyInvocable<void() &&> function) {
   boost::asio::post(state_->pool, [function = std::move(function)]() mutable { std::move(function)(); });
+}
+
+void BlockingPool::PostIn(std::string_view lane, absl::AnyInvocable<void() &&> function) {
+  absl::MutexLock lock(state_->mutex);
+  state_->lanes[std::string(lane)].waiting.push_back(std::move(function));
+  state_->Dispatch();
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -67,6 +68,8 @@ class BlockingPool {
   static std::unique_ptr<BlockingPool> Create(int threads);
   ~BlockingPool();  // Finishes what is queued.
   void Post(absl::AnyInvocable<void() &&> function);
+  // In a lane: of one lane half of the threads work at most, and lanes that wait take turns.
+  void PostIn(std::string_view lane, absl::AnyInvocable<void() &&> function);
 
  private:
   struct State;
@@ -74,9 +77,20 @@ class BlockingPool {
   std::unique_ptr<State> state_;
 };
 
-// Runs `function` on `pool` and resumes the coroutine on its own executor with the result (not void).
-template <typename F>
-Awaitable<std::invoke_result_t<F&>> RunBlocking(BlockingPool* pool, F function) {
+// A pool as one of those who share it sees it, such as a user. Thread-safe; the pool outlives it.
+class BlockingLane {
+ public:
+  BlockingLane(BlockingPool* pool, std::string name) : pool_(pool), name_(std::move(name)) {}
+  void Post(absl::AnyInvocable<void() &&> function) { pool_->PostIn(name_, std::move(function)); }
+
+ private:
+  BlockingPool* const pool_;
+  const std::string name_;
+};
+
+// Runs `function` on `pool`, a BlockingPool or a lane of one, and resumes the coroutine on its own executor with the result (not void).
+template <typename Pool, typename F>
+Awaitable<std::invoke_result_t<F&>> RunBlocking(Pool* pool, F function) {
   using Result = std::invoke_result_t<F&>;
   co_return co_await AwaitCallback<Result>(
       [pool, function = std::move(function)](absl::AnyInvocable<void(Result)> done) mutable {

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -139,6 +140,37 @@ TEST_F(RuntimeTest, BlockingWorkRunsOnThePool) {
   std::thread::id other = BlockOn(*executor_, RunBlocking(pool.get(), [] { return std::this_thread::get_id(); }));
   EXPECT_EQ(worker, other);
   EXPECT_NE(worker, std::this_thread::get_id());
+}
+
+TEST_F(RuntimeTest, LaneThatIsFullLeavesThreadsToOthers) {
+  auto pool = BlockingPool::Create(2);
+  absl::Notification released;
+  std::atomic<int> begun = 0;
+  for (int i = 0; i < 3; ++i) {
+    pool->PostIn("ada", [&] {
+      ++begun;
+      released.WaitForNotification();
+    });
+  }
+  BlockingLane bob(pool.get(), "bob");
+  EXPECT_TRUE(BlockOn(*executor_, RunBlocking(&bob, [] { return true; })));
+  EXPECT_LE(begun, 1) << "more than half of the threads";
+  released.Notify();
+  pool.reset();
+  EXPECT_EQ(begun, 3) << "what waits comes to its turn";
+}
+
+TEST_F(RuntimeTest, LanesThatWaitTakeTurns) {
+  auto pool = BlockingPool::Create(1);
+  absl::Notification released;
+  std::string order;
+  pool->PostIn("ada", [&] { released.WaitForNotification(); });
+  for (const char* lane : {"ada", "ada", "ada", "bob", "bob", "eve"}) {
+    pool->PostIn(lane, [&order, lane] { order += lane[0]; });
+  }
+  released.Notify();
+  pool.reset();
+  EXPECT_EQ(order, "beabaa");
 }
 
 using RuntimeDeathTest = RuntimeTest;

@@ -104,6 +104,46 @@ TEST(ToolCallTest, EveryViolationOfTheInputIsReportedAndTheToolDoesNotRun) {
   EXPECT_EQ(tool->runs(), 0);
 }
 
+TEST(ToolCallTest, LongToolsOfOneUserKeepNobodyFromToolsFilesOrSigningIn) {
+  Covers({"TD-4", "RF-5"});
+  auto released = std::make_shared<absl::Notification>();
+  auto begun = std::make_shared<std::atomic<int>>(0);
+  const auto spec = [](std::string name) {
+    return tool::ToolSpec{.name = std::move(name),
+                          .description = "Of the test.",
+                          .input_schema = kAnyObject,
+                          .output_schema = kAnyObject,
+                          .repeat_policy = tool::RepeatPolicy::kSafe};
+  };
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder()
+          .WithUsers({"ada", "bob"})
+          .WithTool(tool::MakeTool(spec("long"),
+                                   [released, begun](tool::ToolCall&) {
+                                     ++*begun;
+                                     released->WaitForNotification();
+                                     return absl::StatusOr<json>(json::object());
+                                   }))
+          .WithTool(tool::MakeTool(spec("short"), [](tool::ToolCall&) { return absl::StatusOr<json>(json::object()); }))
+          .Build());
+  User& ada = platform->As("ada");
+  User& bob = platform->As("bob");
+  std::vector<std::unique_ptr<Background>> calls;
+  for (int i = 0; i < 8; ++i) {  // As many as there are threads for all that blocks.
+    calls.push_back(std::make_unique<Background>(ada, "long"));
+  }
+  EXPECT_OK(WaitFor([&] { return *begun >= 2; }, "the long tools to begin"));
+
+  EXPECT_OK(bob.InvokeTool("short", json::object()));
+  EXPECT_OK(bob.UploadFile("notes.txt", "mine"));
+  EXPECT_OK(bob.SignIn());
+  released->Notify();
+  for (const std::unique_ptr<Background>& call : calls) {
+    EXPECT_OK(call->Await());
+  }
+}
+
 TEST(ToolCallTest, PermissionForOneToolIsNoneForAnother) {
   Covers({"TD-7", "AU-5"});
   auto open = std::make_shared<CountingTool>("open");
