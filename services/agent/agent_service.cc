@@ -170,9 +170,11 @@ class RunServiceImpl final : public rpc::Service {
     if (request.decision().has_edited_arguments()) {
       decision.edited_arguments = ToJson(request.decision().edited_arguments());
     }
-    CO_ASSIGN_OR_RETURN(ApprovalRecord approval,
-                        co_await core_->Resolve(user, std::move(name.run), std::move(name.approval),
-                                                request.call_hash(), std::move(decision)));
+    CO_ASSIGN_OR_RETURN(ApprovalRecord approval, co_await core_->Resolve(user, {.run = std::move(name.run),
+                                                                                .approval = std::move(name.approval),
+                                                                                .call_hash = request.call_hash(),
+                                                                                .decision = std::move(decision),
+                                                                                .request_id = request.request_id()}));
     co_return ToProto(approval, user);
   }
 
@@ -298,12 +300,12 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Create(Options options
 
   ASSIGN_OR_RETURN(
       state->database,
-      storage::Database::Open(
-          {.path = absl::StrCat(options.data_dir, "/agent.db"),
-           .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations, kRunCancelReason,
-                          kRunDefinitions, kDefinitionSharing, kRunProgress, kThreadTables, kModelUsageTables},
-           .durable = options.durable,
-           .before_commit = std::move(dependencies.before_commit)}));
+      storage::Database::Open({.path = absl::StrCat(options.data_dir, "/agent.db"),
+                               .migrations = {kRunTables, pipeline::kPipelineTables, kDefinitionTables, kRunRelations,
+                                              kRunCancelReason, kRunDefinitions, kDefinitionSharing, kRunProgress,
+                                              kThreadTables, kModelUsageTables, kDecisionRequests},
+                               .durable = options.durable,
+                               .before_commit = std::move(dependencies.before_commit)}));
   state->tokens =
       rpc::ServiceTokenSource::Create({.service = "agent", .secret = std::move(dependencies.service_secret)},
                                       dependencies.auth_channel, dependencies.clock, dependencies.executor);

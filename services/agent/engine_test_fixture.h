@@ -158,7 +158,7 @@ class EngineTest : public ::testing::Test {
     auto database =
         storage::Database::Open({.path = dir_->File("agent.db"),
                                  .migrations = {kRunTables, kRunRelations, kRunCancelReason, kRunDefinitions,
-                                                kRunProgress, kThreadTables, kModelUsageTables},
+                                                kRunProgress, kThreadTables, kModelUsageTables, kDecisionRequests},
                                  .durable = false,
                                  .before_commit = std::move(before_commit)});
     ASSERT_OK(database);

@@ -113,6 +113,7 @@ struct ApprovalRecord {
   std::optional<std::string> edited_arguments;
   std::string decided_by;
   std::optional<absl::Time> decide_time;
+  std::string request_id;  // The decision's, or "".
 };
 
 }  // namespace bulkhead::agent

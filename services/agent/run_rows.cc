@@ -58,7 +58,7 @@ const std::string_view kRunColumns =
 const std::string_view kApprovalColumns =
     "approvals.id, path, step, command, question, tool, arguments, call_hash, "
     "approvals.create_time, expire_time, "
-    "verdict, comment, edited_arguments, decided_by, decide_time";
+    "verdict, comment, edited_arguments, decided_by, decide_time, decision_request_id";
 
 int64_t Micros(absl::Time time) { return absl::ToUnixMicros(time); }
 Value MaybeMicros(const std::optional<absl::Time>& time) {
@@ -135,6 +135,7 @@ ApprovalRecord ApprovalOf(const Row& row) {
   approval.edited_arguments = MaybeString(row, 12);
   approval.decided_by = row.Text(13);
   approval.decide_time = MaybeTime(row, 14);
+  approval.request_id = row.Text(15);
   return approval;
 }
 

@@ -132,6 +132,11 @@ CREATE INDEX runs_by_waits_for ON runs (waits_for) WHERE waits_for <> '';
 CREATE INDEX runs_by_held_by ON runs (held_by) WHERE held_by <> '';
 )sql"};
 
+// By which a person's answer that is sent again is known.
+const storage::Migration kDecisionRequests = {
+    .name = "decision_requests",
+    .statements = "ALTER TABLE approvals ADD COLUMN decision_request_id TEXT NOT NULL DEFAULT ''"};
+
 const storage::Migration kRunTables = {.name = "runs", .statements = kSchema};
 const storage::Migration kRunRelations = {.name = "run_relations", .statements = kRelations};
 const storage::Migration kRunProgress = {.name = "run_progress", .statements = kProgress};

@@ -18,6 +18,8 @@ extern const storage::Migration kRunDefinitions;
 extern const storage::Migration kRunProgress;
 // What model calls have used: of each run, and of each user of late.
 extern const storage::Migration kModelUsageTables;
+// The request ids of decisions.
+extern const storage::Migration kDecisionRequests;
 // Threads, and what runs have to do with them.
 extern const storage::Migration kThreadTables;
 

@@ -41,12 +41,16 @@ absl::Status Invalid(std::string_view reason, std::string_view message) {
                    {.domain = "bulkhead.agent", .reason = std::string(reason)});
 }
 
+absl::Status CheckRequestId(std::string_view id) {
+  return id.size() <= kMaxRequestIdBytes
+             ? absl::OkStatus()
+             : Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
+}
+
 }  // namespace
 
 Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Create(rpc::CallContext call, NewRun wanted) {
-  if (wanted.request_id.size() > kMaxRequestIdBytes) {
-    co_return Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
-  }
+  CO_RETURN_IF_ERROR(CheckRequestId(wanted.request_id));
   Origin origin{.user = call.user->user(),
                 .roles = call.user->roles(),
                 .session = call.user->session(),
@@ -206,9 +210,9 @@ Awaitable<absl::StatusOr<RunRecord>> RunServiceCore::Resume(std::string user, st
   co_return run;
 }
 
-Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string user, std::string run,
-                                                                  std::string approval, std::string call_hash,
-                                                                  ApprovalDecision decision) {
+Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string user, Resolution resolution) {
+  CO_RETURN_IF_ERROR(CheckRequestId(resolution.request_id));
+  ApprovalDecision& decision = resolution.decision;
   ApprovalRecord decided;
   decided.verdict = decision.allowed ? ApprovalRecord::Verdict::kAllow : ApprovalRecord::Verdict::kDeny;
   decided.comment = std::move(decision.comment);
@@ -218,10 +222,12 @@ Awaitable<absl::StatusOr<ApprovalRecord>> RunServiceCore::Resolve(std::string us
   }
   decided.decided_by = user;
   decided.decide_time = dependencies_.clock->Now();
+  decided.request_id = std::move(resolution.request_id);
   const RunStore::Scoped runs = store().For(user);
   CO_ASSIGN_OR_RETURN(ApprovalRecord resolved,
-                      co_await runs.Resolve(run, std::move(approval), std::move(call_hash), std::move(decided)));
-  dependencies_.engine->ApprovalDecided(run);
+                      co_await runs.Resolve(resolution.run, std::move(resolution.approval),
+                                            std::move(resolution.call_hash), std::move(decided)));
+  dependencies_.engine->ApprovalDecided(resolution.run);
   co_return resolved;
 }
 

@@ -39,6 +39,15 @@ struct NewRun {
   BusyPolicy busy = BusyPolicy::kUnspecified;
 };
 
+// A person's answer to an approval.
+struct Resolution {
+  std::string run;
+  std::string approval;
+  std::string call_hash;
+  ApprovalDecision decision;
+  std::string request_id;
+};
+
 // Thread-safe. Errors as run_service.proto lists them.
 class RunServiceCore final : public ChildRuns {
  public:
@@ -70,8 +79,7 @@ class RunServiceCore final : public ChildRuns {
   Awaitable<absl::StatusOr<RunRecord>> Cancel(std::string user, std::string run, std::string comment);
   Awaitable<absl::StatusOr<RunRecord>> Interrupt(std::string user, std::string run);
   Awaitable<absl::StatusOr<RunRecord>> Resume(std::string user, std::string run);
-  Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, std::string run, std::string approval,
-                                                    std::string call_hash, ApprovalDecision decision);
+  Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string user, Resolution resolution);
 
   Awaitable<absl::StatusOr<RunRecord>> StartChild(RunRecord parent, std::shared_ptr<const RawToken> token,
                                                   std::string agent, nlohmann::json input,

@@ -86,7 +86,7 @@ class RunStore {
     absl::StatusOr<std::vector<ApprovalRecord>> Approvals(std::string_view run) const;
     // NOT_FOUND `APPROVAL_NOT_FOUND`; FAILED_PRECONDITION `APPROVAL_DECIDED`, `APPROVAL_EXPIRED`,
     // `APPROVAL_CALL_CHANGED` (`call_hash` differs). `decision`: verdict, comment,
-    // edited_arguments, decided_by, decide_time.
+    // edited_arguments, decided_by, decide_time, request_id: what was decided by the same request_id is answered again.
     Awaitable<absl::StatusOr<ApprovalRecord>> Resolve(std::string run, std::string approval, std::string call_hash,
                                                       ApprovalRecord decision) const;
 

@@ -27,11 +27,10 @@ namespace {
 absl::Status Decide(Connection& connection, RunRecord& run, const ApprovalRecord& approval) {
   RETURN_IF_ERROR(
       connection
-          .Execute("UPDATE approvals SET verdict = ?, comment = ?, edited_arguments = "
-                   "?, decided_by = ?, "
-                   "decide_time = ? WHERE id = ?",
+          .Execute("UPDATE approvals SET verdict = ?, comment = ?, edited_arguments = ?, decided_by = ?, "
+                   "decide_time = ?, decision_request_id = ? WHERE id = ?",
                    {static_cast<int64_t>(approval.verdict), approval.comment, MaybeText(approval.edited_arguments),
-                    approval.decided_by, MaybeMicros(approval.decide_time), approval.id})
+                    approval.decided_by, MaybeMicros(approval.decide_time), approval.request_id, approval.id})
           .status());
   nlohmann::json result{{"verdict", static_cast<int>(approval.verdict)}, {"comment", approval.comment}};
   if (approval.edited_arguments.has_value()) {
@@ -106,6 +105,10 @@ Awaitable<absl::StatusOr<ApprovalRecord>> RunStore::Scoped::Resolve(std::string 
     }
     approval = *std::move(found);
     approval.run = run_id;
+    if (approval.verdict != ApprovalRecord::Verdict::kPending && !decision.request_id.empty() &&
+        approval.request_id == decision.request_id) {
+      return absl::OkStatus();  // The same request again: its first answer was lost on the way.
+    }
     if (approval.verdict == ApprovalRecord::Verdict::kExpired || *decision.decide_time >= approval.expire_time) {
       return refused(absl::StatusCode::kFailedPrecondition, "APPROVAL_EXPIRED", "the time to decide is over");
     }
@@ -121,6 +124,7 @@ Awaitable<absl::StatusOr<ApprovalRecord>> RunStore::Scoped::Resolve(std::string 
     approval.edited_arguments = decision.edited_arguments;
     approval.decided_by = decision.decided_by;
     approval.decide_time = decision.decide_time;
+    approval.request_id = decision.request_id;
     return Decide(connection, *run, approval);
   });
   CO_RETURN_IF_ERROR(written);

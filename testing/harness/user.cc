@@ -237,12 +237,14 @@ absl::StatusOr<agent::v1::Approval> User::WaitForApproval(std::string_view run, 
   return found;
 }
 
-absl::StatusOr<agent::v1::Approval> User::Decide(const agent::v1::Approval& approval, bool allow) {
+absl::StatusOr<agent::v1::Approval> User::Decide(const agent::v1::Approval& approval, bool allow,
+                                                 std::string_view request_id) {
   agent::v1::ResolveApprovalRequest request;
   request.set_name(approval.name());
   request.set_call_hash(approval.call_hash());
   request.mutable_decision()->set_verdict(allow ? agent::v1::Decision::VERDICT_ALLOW
                                                 : agent::v1::Decision::VERDICT_DENY);
+  request.set_request_id(request_id);
   return Call<RunService>(*this, &RunService::Stub::ResolveApproval, request);
 }
 

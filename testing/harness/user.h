@@ -71,7 +71,8 @@ class User {
                                               absl::Duration guard = kWaitGuard);
   // The oldest approval that waits for a decision.
   absl::StatusOr<agent::v1::Approval> WaitForApproval(std::string_view run, absl::Duration guard = kWaitGuard);
-  absl::StatusOr<agent::v1::Approval> Decide(const agent::v1::Approval& approval, bool allow);
+  absl::StatusOr<agent::v1::Approval> Decide(const agent::v1::Approval& approval, bool allow,
+                                             std::string_view request_id = "");
 
   // --- events ---
   // The `nth` event of `type` ("tool_completed"), from the log or live, transient ones included when they are live.

@@ -29,8 +29,10 @@ namespace {
 
 using agent::Answer;
 using nlohmann::json;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 namespace v1 = agent::v1;
 
@@ -114,6 +116,34 @@ TEST(AgentExecutionTest, CallInDoubtThatMayHappenOnceIsDecidedByThePerson) {
   EXPECT_EQ(ended.state(), v1::RUN_STATE_FAILED);
   EXPECT_EQ(ended.error().reason(), "TOOL_OUTCOME_UNKNOWN");
   EXPECT_EQ(tool->runs(), 1);
+  ExpectWholeStory(ada, run);
+}
+
+TEST(AgentExecutionTest, DecisionThatIsSentAgainIsAnsweredAsTheFirstTime) {
+  Covers({"AE-10"});
+  ASSERT_OK_AND_ASSIGN(
+      auto platform,
+      Harness::Builder()
+          .WithUsers({"ada"})
+          .WithAgent(ScriptedAgent("careful",
+                                   [](agent::RunContext& run, const json&) -> Awaitable<absl::StatusOr<Answer>> {
+                                     CO_RETURN_IF_ERROR((co_await run.RequestApproval({.question = "On?"})).status());
+                                     co_return Answer{.summary = "on"};
+                                   }))
+          .Build());
+  User& ada = platform->As("ada");
+  ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("careful", json::object()));
+  ASSERT_OK_AND_ASSIGN(const v1::Approval asked, ada.WaitForApproval(run));
+  ASSERT_OK_AND_ASSIGN(const v1::Approval decided, ada.Decide(asked, /*allow=*/true, "answer-1"));
+  ASSERT_OK(ada.WaitForRun(run));
+  ASSERT_OK(platform->Restart());
+
+  // As by a client that lost the reply; long after the time to decide is over, too.
+  platform->Advance(absl::Hours(2));
+  ASSERT_OK(ada.SignIn());
+  EXPECT_THAT(ada.Decide(asked, /*allow=*/true, "answer-1"), IsOkAndHolds(EqualsProto(decided)));
+  EXPECT_THAT(ada.Decide(asked, /*allow=*/true, "answer-2"), Not(IsOk()));
+  EXPECT_THAT(ada.EventTypesOf(run), IsOkAndHolds(Contains("approval_resolved").Times(1)));
   ExpectWholeStory(ada, run);
 }
 
