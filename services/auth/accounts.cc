@@ -61,7 +61,9 @@ std::string DescribeChange(std::string_view id, const Accounts::Change& change) 
 
 Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call, const Registration& registration) {
   rpc::CallContext caller = call;
-  if (!options_.open_registration) {
+  const bool becomes_administrator = !options_.admin_login.empty() && registration.login == options_.admin_login;
+  // Where registration is closed too, somebody has to be the first.
+  if (!options_.open_registration && !becomes_administrator) {
     absl::StatusOr<UserContext> administrator = RequireAdministrator(call);
     if (!administrator.ok()) {
       co_return co_await dependencies_.audit->Refuse(
@@ -82,7 +84,7 @@ Awaitable<absl::StatusOr<User>> Accounts::Register(const rpc::CallContext& call,
                .created_at = absl::FromUnixMicros(absl::ToUnixMicros(dependencies_.clock->Now()))},
       .password_hash = "",
       .request_id = registration.request_id};
-  if (!options_.admin_login.empty() && registration.login == options_.admin_login) {
+  if (becomes_administrator) {
     credentials.user.roles = {kAdminRole, kMemberRole};
   }
   CO_ASSIGN_OR_RETURN(credentials.password_hash, co_await dependencies_.hasher->Hash(registration.password));

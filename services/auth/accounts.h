@@ -36,7 +36,8 @@ class Accounts {
     // Anybody may register himself. Otherwise `user:all:create` is needed.
     bool open_registration = true;
     int min_password_length = 12;  // Bytes.
-    // The user who registers with this login becomes an administrator. Empty: nobody does.
+    // The user who registers with this login becomes an administrator, and may register where others may not. Empty:
+    // nobody does.
     std::string admin_login;
   };
   struct Dependencies {  // All outlive it.

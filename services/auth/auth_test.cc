@@ -298,6 +298,14 @@ TEST_F(AuthTest, ClosedRegistrationIsOpenToAdministrators) {
   EXPECT_THAT(bob.roles, ElementsAre("member"));
 }
 
+TEST_F(AuthTest, FirstAdministratorRegistersWhereRegistrationIsClosed) {
+  UseAccounts({.open_registration = false, .admin_login = "root"});
+  EXPECT_THAT(Register("bob"), HasReason("REGISTRATION_CLOSED"));
+  ASSERT_OK_AND_ASSIGN(User root, Register("root"));
+  EXPECT_THAT(root.roles, ElementsAre("admin", "member"));
+  EXPECT_THAT(Register("root"), HasReason("LOGIN_TAKEN"));
+}
+
 TEST_F(AuthTest, DisabledUserLosesHisSessionsAndCannotSignIn) {
   ASSERT_OK_AND_ASSIGN(User ada, Register("ada"));
   ASSERT_OK(Register("root"));

@@ -34,7 +34,9 @@ std::string SessionName(std::string_view user, std::string_view session) {
 v1::Tokens ToProto(const SignedIn& signed_in) {
   v1::Tokens tokens;
   tokens.set_access_token(signed_in.access.token.Reveal());
-  SetDuration(signed_in.access.lifetime, tokens.mutable_expires_in());
+  if (!tokens.access_token().empty()) {  // A link to a provider brings none.
+    SetDuration(signed_in.access.lifetime, tokens.mutable_expires_in());
+  }
   tokens.set_refresh_token(signed_in.refresh_token.Reveal());
   tokens.set_session(SessionName(signed_in.user, signed_in.session));
   tokens.set_user(absl::StrCat("users/", signed_in.user));

@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
@@ -13,6 +15,7 @@
 #include "nlohmann/json.hpp"
 #include "services/bulkhead/cli/cli_fixture.h"
 #include "testing/base/matchers.h"
+#include "testing/base/wait.h"
 #include "testing/harness/child_process.h"
 
 namespace bulkhead::cli {
@@ -60,6 +63,21 @@ TEST_F(CliTest, UnknownCommandIsNamedWhereItStands) {
   const json error = json::parse(required.errors).at("error");
   EXPECT_EQ(error.at("reason"), "COMMAND_UNKNOWN");
   EXPECT_EQ(error.at("metadata"), json({{"word", "chek"}}));
+}
+
+TEST_F(CliTest, LineThatIsNotUnderstoodIsToldAsJsonWhereJsonIsWanted) {
+  for (const std::vector<std::string>& line :
+       std::vector<std::vector<std::string>>{{"--json", "runs", "show"},
+                                             {"runs", "list", "--nonsense", "--json"},
+                                             {"runs", "list", "--limit", "x", "--json"}}) {
+    const Finished finished = Run(line);
+    EXPECT_EQ(finished.exit_code, 2) << finished.errors;
+    EXPECT_EQ(finished.output, "");
+    const json told = json::parse(finished.errors, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(told.is_object()) << finished.errors;
+    EXPECT_EQ(told.at("error").at("reason"), "COMMAND_LINE_INVALID");
+    EXPECT_EQ(told.at("error").at("code"), "INVALID_ARGUMENT");
+  }
 }
 
 TEST_F(CliTest, WordTooManyForACommandIsNoCommand) {
@@ -147,6 +165,29 @@ TEST_F(ServerTest, StopsCleanlyAndComesBackWithItsData) {
 
   SetUp();
   EXPECT_EQ(At({"login", "--login", "ada", "--password-stdin"}, "correct horse battery\n").exit_code, 0);
+}
+
+class ClosedServerTest : public ServerTest {
+ protected:
+  ClosedServerTest() : ServerTest({"--set", "auth.open_registration=false", "--admin", "root", "--log-calls"}) {}
+};
+
+TEST_F(ClosedServerTest, OnlyTheAdministratorRegisters) {
+  const Finished refused = Login("bob");
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_THAT(refused.errors, HasSubstr("REGISTRATION_CLOSED"));
+  EXPECT_EQ(Login("root").exit_code, 0);
+  EXPECT_EQ(At({"users", "list"}).exit_code, 0);
+}
+
+TEST_F(ClosedServerTest, CallsAreLoggedWithoutSecrets) {
+  ASSERT_EQ(Login("root").exit_code, 0);
+  EXPECT_EQ(At({"login", "--login", "root", "--password-stdin"}, "wrong horse battery\n").exit_code, 4);
+  ASSERT_OK(testing::WaitFor(
+      [&] { return absl::StrContains(server_->errors(), "code=UNAUTHENTICATED reason=CREDENTIALS_INVALID"); },
+      "the refused sign-in in the log"));
+  EXPECT_THAT(server_->errors(), AllOf(HasSubstr("bulkhead.auth.v1.SessionService/SignIn"),
+                                       HasSubstr("code=OK reason=- duration="), Not(HasSubstr("horse battery"))));
 }
 
 TEST_F(CliTest, OddFilesAreAnalysedOrRefusedWithTheirLine) {

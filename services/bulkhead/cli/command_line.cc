@@ -75,14 +75,19 @@ class CommandLine {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      if (const absl::Status unknown = UnknownCommand(error, argc, argv); !unknown.ok()) {
-        console_.set_json(app_.count("--json") >
-                          0);  // The flag itself is not set before all of the line is understood.
-        console_.Error(unknown);
-        return ExitCode::kUsage;
-      }
+      const bool json = app_.count("--json") > 0;  // `json_` is not set before all of the line is understood.
+      absl::Status wrong = UnknownCommand(error, argc, argv);
       // Help and version come this way too, with code 0.
-      return app_.exit(error, std::cout, std::cerr) == 0 ? ExitCode::kOk : ExitCode::kUsage;
+      if (wrong.ok() && (error.get_exit_code() == 0 || !json)) {
+        return app_.exit(error, std::cout, std::cerr) == 0 ? ExitCode::kOk : ExitCode::kUsage;
+      }
+      if (wrong.ok()) {
+        wrong = MakeError(absl::StatusCode::kInvalidArgument, error.what(),
+                          {.domain = "bulkhead.cli", .reason = "COMMAND_LINE_INVALID"});
+      }
+      console_.set_json(json);
+      console_.Error(wrong);
+      return ExitCode::kUsage;
     }
     console_.set_json(json_);
     const absl::Status done = std::move(command_)();
@@ -159,6 +164,8 @@ class CommandLine {
     CLI::App* serve = app_.add_subcommand("serve", "Run the platform until SIGINT or SIGTERM");
     AddServerOptions(serve);
     serve->add_option("--admin", server_options_.admin_login, "The login that becomes administrator when it registers");
+    serve->add_flag("--log-calls", server_options_.log_calls,
+                    "Log each call of a service: method, user, request, code, reason, duration");
     On(serve, &command_, [this] { return Serve(console_, interrupt_, environment_, server_options_); });
 
     CLI::App* config = app_.add_subcommand("config", "Check or explain the configuration");

@@ -1,8 +1,11 @@
 #include "services/bulkhead/cli/server_commands.h"
 
 #include <memory>
+#include <string_view>
 #include <utility>
 
+#include "absl/base/log_severity.h"
+#include "absl/log/globals.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "bulkhead/common/v1/config.pb.h"
@@ -44,6 +47,10 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   for (const std::string& warning : config.warnings()) {
     console.Note(absl::StrCat("warning: ", warning));
   }
+  if (options.log_calls) {
+    absl::SetGlobalVLogLevel(1);
+    absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfo);
+  }
   Platform::Options platform_options;
   platform_options.data_dir = config.values().data_dir();
   platform_options.environment = environment;
@@ -59,8 +66,10 @@ absl::Status Serve(Console& console, const Interrupt& interrupt, const config::E
   console.Line(
       absl::StrCat("Bulkhead listens on ", platform->url(), ", with its data in ", config.values().data_dir()));
   console.Json({{"url", platform->url()}, {"dataDir", config.values().data_dir()}});
+  const std::string_view others = config.values().auth().open_registration() ? "Who registers becomes a member"
+                                                                             : "Only administrators register others";
   console.Note(options.admin_login.empty()
-                   ? "Who registers becomes a member; with --admin LOGIN, who registers as LOGIN becomes administrator."
+                   ? absl::StrCat(others, "; with --admin LOGIN, who registers as LOGIN becomes administrator.")
                    : absl::StrCat("Who registers as ", options.admin_login,
                                   " becomes administrator. Do it before others can: bulkhead login --register --login ",
                                   options.admin_login, " --server ", platform->url()));

@@ -27,6 +27,7 @@ struct ServerOptions {
   std::string data_dir;                // "" takes the configured one.
   std::string listen;                  // "" takes the configured one.
   std::string admin_login;             // "" for nobody.
+  bool log_calls = false;              // Each call of a service on standard error.
   Additions additions;
 };
 
