@@ -21,7 +21,7 @@ def bulkhead_cc_test(
         shard_count = None,
         timeout = None,
         target_compatible_with = None,
-        main = "@googletest//:gtest_main",
+        main = "//testing/base:test_main",
         visibility = ["//visibility:private"]):
     """A GoogleTest test: sandboxed, without a network but its own loopback, cached, always part of //...
 
@@ -30,8 +30,8 @@ def bulkhead_cc_test(
       srcs: its sources.
       deps: what it tests; GoogleTest and its main() are added.
       size: small (60 s), medium (300 s) or large (900 s).
-      requirements: ids such as "WS-3" that the whole file is about; select them with
-        --test_tag_filters=WS-3. A single test names its own with RecordProperty("requirement", "WS-3").
+      requirements: ids such as "AU-2" that the whole file is about; select them with
+        --test_tag_filters=AU-2. A single test names its own with Covers({"AU-2"}).
       tags: other tags. Those that would take the test out of the sandbox, the cache or //... are refused.
       data: files it reads.
       args: arguments of its command line.
