@@ -31,7 +31,7 @@ CATEGORIES = (
     ("data_pipeline", "Data pipelines", 20),
 )
 
-# Group of requirements: title, and how many there are. docs/testing.md describes them.
+# Group of requirements: title, and how many there are. docs/requirements.md describes them.
 REQUIREMENTS = (
     ("AE", "agent execution core", 10),
     ("WS", "events and WebSocket", 9),
