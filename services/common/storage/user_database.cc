@@ -160,6 +160,9 @@ absl::StatusOr<Handle> OpenHandle(const std::string& path, int flags) {
   sqlite3_extended_result_codes(handle.get(), 1);
   sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  // "name" is a column, or an error: SQLite would take the name of no column as a text.
+  sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
+  sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
   sqlite3_limit(handle.get(), SQLITE_LIMIT_LENGTH, kMaxValueBytes);
   sqlite3_limit(handle.get(), SQLITE_LIMIT_ATTACHED, 0);
   sqlite3_busy_timeout(handle.get(), kLockWaitMilliseconds);

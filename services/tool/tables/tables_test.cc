@@ -392,7 +392,7 @@ TEST_F(TablesTest, WhatDoesMoreThanReadIsRefused) {
         "SELECT load_extension('x')", "SELECT 1; DELETE FROM t", "BEGIN", "WITH x AS (SELECT 1) DELETE FROM t"}) {
     EXPECT_THAT(Select(sql), HasReason(absl::StatusCode::kPermissionDenied, "QUERY_NOT_READ_ONLY")) << sql;
   }
-  for (const char* sql : {"", "-- nothing", "SELECT", "SELECT nosuch FROM t", "SELECT ?"}) {
+  for (const char* sql : {"", "-- nothing", "SELECT", "SELECT nosuch FROM t", "SELECT \"nosuch\" FROM t", "SELECT ?"}) {
     EXPECT_THAT(Select(sql), HasReason(absl::StatusCode::kInvalidArgument, "QUERY_INVALID")) << sql;
   }
   EXPECT_EQ(*Select("SELECT a FROM t; -- the end"), nlohmann::json::parse("[[1]]"));
