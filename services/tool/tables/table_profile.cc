@@ -22,6 +22,9 @@ namespace {
 
 using storage::Value;
 
+// Characters that are told of a text: the longest ones would be more than an answer holds.
+constexpr int kMaxText = 500;
+
 bool IsNumeric(ColumnType type) { return type == ColumnType::kInteger || type == ColumnType::kReal; }
 bool IsTime(ColumnType type) { return type == ColumnType::kDate || type == ColumnType::kDatetime; }
 
@@ -93,11 +96,18 @@ class Profile {
     return rows;
   }
 
+  // The value of `expression`, of a text its beginning.
+  std::string Told(std::string_view expression) const {
+    return column_.type == ColumnType::kText ? absl::StrCat("substr(", expression, ", 1, ", kMaxText, ")")
+                                             : std::string(expression);
+  }
+
   absl::Status Counts() {
-    ASSIGN_OR_RETURN(auto rows,
-                     Run("counts",
-                         "SELECT count(*) AS row_count, count($1) AS count, count(*) - count($1) AS missing, "
-                         "count(DISTINCT $1) AS distinct_count, min($1) AS min, max($1) AS max FROM $0"));
+    ASSIGN_OR_RETURN(
+        auto rows,
+        Run("counts", absl::StrCat("SELECT count(*) AS row_count, count($1) AS count, count(*) - count($1) AS missing, "
+                                   "count(DISTINCT $1) AS distinct_count, ",
+                                   Told("min($1)"), " AS min, ", Told("max($1)"), " AS max FROM $0")));
     const std::vector<Value>& row = rows.at(0);
     count_ = std::get<int64_t>(row[1]);
     min_ = row[4];
@@ -111,10 +121,10 @@ class Profile {
   }
 
   absl::Status Top() {
-    ASSIGN_OR_RETURN(auto rows,
-                     Run("top", absl::StrCat("SELECT $1 AS value, count(*) AS count FROM $0 WHERE $1 IS NOT NULL "
-                                             "GROUP BY $1 ORDER BY count DESC, value LIMIT ",
-                                             options_.top)));
+    ASSIGN_OR_RETURN(auto rows, Run("top", absl::StrCat("SELECT ", Told("$1"),
+                                                        " AS value, count(*) AS count FROM $0 WHERE $1 IS NOT NULL "
+                                                        "GROUP BY $1 ORDER BY count DESC, value LIMIT ",
+                                                        options_.top)));
     nlohmann::json top = nlohmann::json::array();
     for (const std::vector<Value>& row : rows) {
       top.push_back({{"value", ToJson(row[0])}, {"count", ToJson(row[1])}});
@@ -170,6 +180,9 @@ class Profile {
   absl::Status Outliers() {
     const double low = q1_ - 1.5 * (q3_ - q1_);
     const double high = q3_ + 1.5 * (q3_ - q1_);
+    if (!std::isfinite(low) || !std::isfinite(high)) {
+      return absl::OkStatus();  // So far apart that no number is beyond.
+    }
     ASSIGN_OR_RETURN(auto rows, Run("outliers", absl::StrCat("SELECT count(*) AS count FROM $0 WHERE $1 < ",
                                                              Number(low), " OR $1 > ", Number(high))));
     result_["outliers"] = {{"low", low}, {"high", high}, {"count", ToJson(rows.at(0)[0])}};
@@ -190,6 +203,9 @@ class Profile {
     if (column_.type == ColumnType::kInteger && low != high) {
       width = std::ceil((high - low + 1) / bins);
       bins = static_cast<int>(std::ceil((high - low + 1) / width));
+    }
+    if (!std::isnormal(width)) {
+      return absl::OkStatus();  // Too wide, or too narrow, to calculate with.
     }
     ASSIGN_OR_RETURN(auto counts, HistogramCounts("$1", low, width, bins));
     nlohmann::json histogram = nlohmann::json::array();

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -33,9 +34,11 @@ namespace {
 
 using ::bulkhead::testing::HasReason;
 using ::bulkhead::testing::IsOk;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class StringSource : public ByteSource {
@@ -56,7 +59,9 @@ class StringSource : public ByteSource {
 class TablesTest : public ::testing::Test {
  protected:
   absl::StatusOr<LoadedTable> Load(std::string_view text, LoadOptions options = {}, std::stop_token stop = {}) {
-    options.table = "t";
+    if (options.table.empty()) {
+      options.table = "t";
+    }
     auto writer = storage::UserWriter::Open({.path = path_}, stop);
     if (!writer.ok()) {
       return writer.status();
@@ -87,12 +92,13 @@ class TablesTest : public ::testing::Test {
     return rows;
   }
 
-  absl::StatusOr<nlohmann::json> Profile(const CatalogColumn& column, ProfileOptions options = {}) {
+  absl::StatusOr<nlohmann::json> Profile(const CatalogColumn& column, ProfileOptions options = {},
+                                         std::string_view table = "t") {
     auto reader = storage::UserReader::Open(path_, {});
     if (!reader.ok()) {
       return reader.status();
     }
-    return ProfileColumn(**reader, "t", column, options);
+    return ProfileColumn(**reader, table, column, options);
   }
 
   ::bulkhead::testing::TempDir dir_;
@@ -380,6 +386,33 @@ TEST_F(TablesTest, EmptyConstantTextAndDateColumnsHaveProfiles) {
   EXPECT_EQ(empty["min"], nullptr);
   ASSERT_OK_AND_ASSIGN(nlohmann::json odd, Profile({.name = "odd \"name\"", .type = ColumnType::kInteger}));
   EXPECT_EQ(odd["max"], 2);
+}
+
+TEST_F(TablesTest, NumbersTooFarApartHaveNoOutliersAndNoHistogram) {
+  ASSERT_THAT(Load("wide,near\n-1.5e308,0\n-1.5e308,0\n1.5e308,4e-324\n1.5e308,5e-324\n"), IsOk());
+  for (const char* name : {"wide", "near"}) {
+    ASSERT_OK_AND_ASSIGN(const nlohmann::json profile, Profile({.name = name, .type = ColumnType::kReal}));
+    EXPECT_EQ(profile["count"], 4);
+    EXPECT_FALSE(profile.contains("histogram"));
+    EXPECT_EQ(profile.contains("outliers"), name == std::string_view("near"));
+    EXPECT_THAT(profile["sql"], Not(Contains(HasSubstr("inf"))));
+  }
+  // A range that overflows around quartiles that do not.
+  ASSERT_THAT(Load("n\n-1.5e308\n1\n2\n3\n1.5e308\n"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json ends, Profile({.name = "n", .type = ColumnType::kReal}));
+  EXPECT_EQ(ends["outliers"]["count"], 2);
+  EXPECT_FALSE(ends.contains("histogram"));
+}
+
+TEST_F(TablesTest, LongTextsAreToldByTheirBeginnings) {
+  const std::string long_text(3 << 20, 'x');
+  ASSERT_THAT(Load(absl::StrCat("k\n", long_text, "1\n", long_text, "2\n", "short\n")), IsOk());
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json profile, Profile({.name = "k", .type = ColumnType::kText}));
+  EXPECT_EQ(profile["max"], long_text.substr(0, 500));
+  EXPECT_EQ(profile["min"], "short");
+  EXPECT_EQ(profile["distinct"], 3);
+  EXPECT_THAT(profile["top"], SizeIs(3));
+  EXPECT_LT(profile.dump().size(), 5000);
 }
 
 // --- Queries that nobody trusts ---
