@@ -47,7 +47,8 @@ double AsReal(const Value& value) {
   return real != nullptr ? *real : 0;
 }
 
-// Computes the profile of one column. Each step runs one statement and keeps its text.
+// Computes the profile of one column. Each step runs one statement and keeps its text. Statements
+// group by a result's place: by name SQLite would rather take a column of the file.
 class Profile {
  public:
   Profile(storage::UserReader& database, std::string_view table, const CatalogColumn& column,
@@ -55,7 +56,8 @@ class Profile {
       : database_(database),
         column_(column),
         options_(options),
-        table_(storage::QuoteIdentifier(table)),
+        // With its schema: a name without one may be that of a statement's own WITH.
+        table_(absl::StrCat("main.", storage::QuoteIdentifier(table))),
         name_(storage::QuoteIdentifier(column.name)) {}
 
   absl::StatusOr<nlohmann::json> Compute() {
@@ -261,11 +263,10 @@ class Profile {
 
   absl::StatusOr<std::vector<int64_t>> HistogramCounts(std::string_view value, double low, double width, int bins) {
     ASSIGN_OR_RETURN(
-        auto rows,
-        Run("histogram", absl::StrCat("SELECT min(cast(floor((", value, " - ", Number(low), ") / ", Number(width),
-                                      ") AS INTEGER), ", bins - 1,
-                                      ") AS bin, count(*) AS count FROM $0 WHERE $1 IS NOT NULL GROUP BY bin "
-                                      "ORDER BY bin")));
+        auto rows, Run("histogram", absl::StrCat("SELECT min(cast(floor((", value, " - ", Number(low), ") / ",
+                                                 Number(width), ") AS INTEGER), ", bins - 1,
+                                                 ") AS bin, count(*) AS count FROM $0 WHERE $1 IS NOT NULL GROUP BY 1 "
+                                                 "ORDER BY 1")));
     std::vector<int64_t> counts(static_cast<size_t>(bins), 0);
     for (const std::vector<Value>& row : rows) {
       const auto* bin = std::get_if<int64_t>(&row[0]);

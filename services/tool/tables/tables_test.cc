@@ -388,6 +388,47 @@ TEST_F(TablesTest, EmptyConstantTextAndDateColumnsHaveProfiles) {
   EXPECT_EQ(odd["max"], 2);
 }
 
+TEST_F(TablesTest, ProfileTakesNoNameOfTheFileForOneOfItsOwn) {
+  // Columns and tables with the names that the statements give their results.
+  const std::string_view names[] = {"bin",   "value", "count", "ends", "wanted", "v", "i",   "f",
+                                    "share", "mean",  "first", "last", "m",      "t", "min", "low"};
+  const auto without_sql = [](nlohmann::json profile) {
+    profile.erase("sql");
+    profile.erase("name");
+    return profile;
+  };
+  std::string plain = "x,day";
+  for (size_t i = 0; i < std::size(names); ++i) {
+    absl::StrAppend(&plain, ",c", i);
+  }
+  std::string rows = "\n";
+  for (int row = 0; row < 60; ++row) {
+    absl::StrAppend(&rows, row * row % 17, ".5,2021-0", 1 + row % 3, "-0", 1 + row % 7);
+    for (size_t i = 0; i < std::size(names); ++i) {
+      absl::StrAppend(&rows, ",", row % (i + 2) * 10);
+    }
+    rows += '\n';
+  }
+  ASSERT_THAT(Load(plain + rows, {.table = "plain"}), IsOk());
+  const CatalogColumn x = {.name = "x", .type = ColumnType::kReal};
+  const CatalogColumn day = {.name = "day", .type = ColumnType::kDate};
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json plain_x, Profile(x, {}, "plain"));
+  ASSERT_OK_AND_ASSIGN(const nlohmann::json plain_day, Profile(day, {}, "plain"));
+  for (size_t i = 0; i < std::size(names); ++i) {
+    SCOPED_TRACE(names[i]);
+    const std::string table(names[i]);
+    ASSERT_THAT(Load(absl::StrCat("x,day,", absl::StrJoin(names, ","), rows), {.table = table}), IsOk());
+    ASSERT_OK_AND_ASSIGN(const nlohmann::json named_x, Profile(x, {}, table));
+    EXPECT_EQ(without_sql(named_x), without_sql(plain_x));
+    ASSERT_OK_AND_ASSIGN(const nlohmann::json named_day, Profile(day, {}, table));
+    EXPECT_EQ(without_sql(named_day), without_sql(plain_day));
+    ASSERT_OK_AND_ASSIGN(const nlohmann::json own, Profile({.name = table, .type = ColumnType::kInteger}, {}, table));
+    ASSERT_OK_AND_ASSIGN(const nlohmann::json plain_own,
+                         Profile({.name = absl::StrCat("c", i), .type = ColumnType::kInteger}, {}, "plain"));
+    EXPECT_EQ(without_sql(own), without_sql(plain_own));
+  }
+}
+
 TEST_F(TablesTest, NumbersTooFarApartHaveNoOutliersAndNoHistogram) {
   ASSERT_THAT(Load("wide,near\n-1.5e308,0\n-1.5e308,0\n1.5e308,4e-324\n1.5e308,5e-324\n"), IsOk());
   for (const char* name : {"wide", "near"}) {
