@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -154,14 +157,12 @@ TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
   plain.columns[3].mean = 10.5;
   plain.columns[3].outliers.reset();
   EXPECT_EQ(SketchQuery(table, {2}, 1),
-            "SELECT count(DISTINCT \"region\"), count(\"region\"), max(length(\"region\")) FROM "
-            "\"orders\"");
+            "SELECT count(DISTINCT c0), count(c0), max(length(c0)) FROM (SELECT \"region\" AS c0 FROM "
+            "main.\"orders\")");
   EXPECT_EQ(CorrelationSurvey(plain, {3, 1}, 7),
-            "SELECT avg((\"kind\" - 10.5)), avg((\"kind\" - 10.5) * (\"kind\" - 10.5)), "
-            "avg(min(max((\"weight\" - 10.5), (-6.0)), 6.0)), avg(min(max((\"weight\" - 10.5), "
-            "(-6.0)), 6.0) * min(max((\"weight\" - 10.5), (-6.0)), 6.0)), "
-            "avg((\"kind\" - 10.5) * (\"weight\" - 10.5)), avg((\"kind\" - 10.5) * "
-            "min(max((\"weight\" - 10.5), (-6.0)), 6.0)) FROM \"orders\" WHERE rowid % 7 = 0");
+            "SELECT avg(c0), avg(c0 * c0), avg(k1), avg(k1 * k1), avg(c0 * c1), avg(c0 * k1) FROM "
+            "(SELECT (\"kind\" - 10.5) AS c0, (\"weight\" - 10.5) AS c1, min(max((\"weight\" - 10.5), "
+            "(-6.0)), 6.0) AS k1 FROM main.\"orders\" WHERE rowid % 7 = 0)");
   EXPECT_EQ(BreakdownQuery(table, 2, {1}, 10),
             "SELECT \"region\" AS value, count(*) AS n, 1.0 * count(*) / 1000 AS share, "
             "avg(\"weight\") AS \"mean of weight\" FROM \"orders\" "
@@ -175,6 +176,47 @@ TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
   EXPECT_EQ(SampleCondition(hiding, 3), "_rowid_ % 3 = 0");
   EXPECT_EQ(SampleStep(/*rows=*/100'000, /*work=*/100, /*budget=*/1'000'000), 10);
   EXPECT_EQ(SampleStep(50, 100, 1'000'000), 1);
+}
+
+TEST(AnalysisTest, SurveysOfManyLongNamesAreNoLongerThanAQueryMayBe) {
+  Table table{.name = "answers", .rows = 1000};
+  std::vector<size_t> all;
+  std::vector<Pair> pairs;
+  for (size_t i = 0; i < 60; ++i) {
+    const std::string name = absl::StrCat(std::string(994, 'n'), 100 + i);
+    table.columns.push_back(MakeColumn(name, "real", 100, 80));
+    EXPECT_FALSE(IsTooLong(table.columns.back()));
+    all.push_back(i);
+    for (size_t j = 0; i < 10 && j < i; ++j) {
+      pairs.push_back({j, i});
+    }
+  }
+  EXPECT_TRUE(IsTooLong({.name = std::string(999, 'n')}));
+  EXPECT_LE(SketchQuery(table, all, 7).size(), kMaxStatement);
+  EXPECT_LE(CorrelationSurvey(table, {all.begin(), all.begin() + 30}, 7).size(), kMaxStatement);
+  EXPECT_LE(EffectSurvey(table, 40, {all.begin(), all.begin() + 35}, 7).size(), kMaxStatement);
+  // Each pair stands in one of several statements, under its number.
+  const std::vector<std::string> statements = AssociationSurvey(table, pairs, 7);
+  EXPECT_GT(statements.size(), 1u);
+  const std::string joined = absl::StrJoin(statements, "\n");
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const std::string begin = absl::StrCat("SELECT ", i, " AS pair, ");
+    EXPECT_EQ(joined.find(begin), joined.rfind(begin)) << i;
+    EXPECT_THAT(joined, HasSubstr(begin));
+  }
+  for (const std::string& statement : statements) {
+    EXPECT_LE(statement.size(), kMaxStatement);
+    EXPECT_THAT(statement, StartsWith("SELECT "));
+    // As it answers: a row for each pair.
+    Rows answer;
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      if (absl::StrContains(statement, absl::StrCat("SELECT ", i, " AS pair, "))) {
+        answer.rows.push_back({i, 0.5});
+      }
+    }
+    pairs = ParseAssociationSurvey(std::move(pairs), answer);
+  }
+  EXPECT_TRUE(std::all_of(pairs.begin(), pairs.end(), [](const Pair& pair) { return pair.strength == 0.5; }));
 }
 
 TEST(AnalysisTest, TheStrongestPairsAreChosenWithoutOneColumnTakingAll) {

@@ -102,9 +102,16 @@ std::string TextOf(const nlohmann::json& value, const Column& column);
 // "name", with quotes doubled. A literal that SQLite reads as exactly this real number.
 std::string QuoteName(std::string_view name);
 std::string Literal(double number);
+// main."name": what follows FROM. A name without its schema may be that of a statement's own WITH.
+std::string SourceOf(const Table& table);
+
+// How long a statement may be: what table.query takes.
+inline constexpr size_t kMaxStatement = 100'000;
+// Whether a column's name is too long for statements that name many.
+bool IsTooLong(const Column& column);
 
 // --- Surveys: rough numbers, of all pairs at once, from a sample of the rows, which choose what is
-// then computed exactly ---
+// then computed exactly. A name stands once or twice in each, however many pairs there are ---
 
 // A condition that keeps about one row in `step` ("rowid % 5 = 0"); "" when it keeps all, or when
 // columns hide the row's number.
@@ -135,8 +142,9 @@ std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<s
 std::string EffectSurvey(const Table& table, size_t category, const std::vector<size_t>& outcomes, int64_t step);
 std::vector<Pair> ParseEffectSurvey(size_t category, const std::vector<size_t>& outcomes, const Rows& answer);
 
-// Cramer's V of each pair, bias-corrected.
-std::string AssociationSurvey(const Table& table, const std::vector<Pair>& pairs, int64_t step);
+// Cramer's V of each pair, bias-corrected; in as few statements as take them all. Each answer adds
+// its pairs' strengths.
+std::vector<std::string> AssociationSurvey(const Table& table, const std::vector<Pair>& pairs, int64_t step);
 std::vector<Pair> ParseAssociationSurvey(std::vector<Pair> pairs, const Rows& answer);
 
 // The strongest first, at most `limit`, none under `least`, and no column in more than `per_column`

@@ -88,7 +88,7 @@ std::string PearsonOf(std::string_view n) {
 
 std::string AssociationCte(const Table& table, size_t a, size_t b, std::string_view sample) {
   return absl::Substitute(
-      "WITH c AS (SELECT $0 AS a, $1 AS b, count(*) AS n FROM $2$3 GROUP BY $0, $1), "
+      "WITH c AS (SELECT $0 AS a, $1 AS b, count(*) AS n FROM $2$3 GROUP BY 1, 2), "
       "ra AS (SELECT a, sum(n) AS n FROM c GROUP BY a), rb AS (SELECT b, sum(n) AS n FROM c GROUP "
       "BY b), "
       "k AS (SELECT (SELECT 1.0 * sum(n) FROM c) AS n, (SELECT 1.0 * count(*) FROM ra) AS ka, "
@@ -99,7 +99,7 @@ std::string AssociationCte(const Table& table, size_t a, size_t b, std::string_v
       "/ (k.n - 1)) AS phi2, "
       "min(ka - (ka - 1) * (ka - 1) / (k.n - 1), kb - (kb - 1) * (kb - 1) / (k.n - 1)) - 1 AS most "
       "FROM k)",
-      NameAt(table, a), NameAt(table, b), QuoteName(table.name), Where({NameAt(table, a), NameAt(table, b)}, sample));
+      NameAt(table, a), NameAt(table, b), SourceOf(table), Where({NameAt(table, a), NameAt(table, b)}, sample));
 }
 
 }  // namespace bulkhead::agent::analyst

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -19,6 +20,11 @@
 namespace bulkhead::agent::analyst {
 
 using nlohmann::json;
+
+bool IsTooLong(const Column& column) {
+  // In bytes, with its quotes: sixty columns, each named once, or thirty, each named twice, leave room.
+  return QuoteName(column.name).size() > 1000;
+}
 
 std::string SampleCondition(const Table& table, int64_t step) {
   if (step <= 1) {
@@ -41,11 +47,13 @@ int64_t SampleStep(int64_t rows, int64_t work, int64_t budget) {
 
 std::string SketchQuery(const Table& table, const std::vector<size_t>& columns, int64_t step) {
   std::vector<std::string> parts;
-  for (const size_t column : columns) {
-    parts.push_back(absl::Substitute("count(DISTINCT $0), count($0), max(length($0))", NameAt(table, column)));
+  std::vector<std::string> values;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    parts.push_back(absl::Substitute("count(DISTINCT c$0), count(c$0), max(length(c$0))", i));
+    values.push_back(absl::StrCat(NameAt(table, columns[i]), " AS c", i));
   }
-  return absl::StrCat("SELECT ", absl::StrJoin(parts, ", "), " FROM ", QuoteName(table.name),
-                      Where({}, SampleCondition(table, step)));
+  return absl::StrCat("SELECT ", absl::StrJoin(parts, ", "), " FROM (SELECT ", absl::StrJoin(values, ", "), " FROM ",
+                      SourceOf(table), Where({}, SampleCondition(table, step)), ")");
 }
 
 bool WantsTopValues(const Column& column, double distinct, double count, double longest) {
@@ -56,21 +64,27 @@ bool WantsTopValues(const Column& column, double distinct, double count, double 
 }
 
 std::string CorrelationSurvey(const Table& table, const std::vector<size_t>& measures, int64_t step) {
+  std::vector<std::string> values;
+  std::vector<std::string> clipped;  // Where a measure's value with outliers moved to the fences is.
   std::vector<std::string> parts;
-  for (const size_t measure : measures) {
-    const std::string value = Clipped(table.columns[measure]);
-    parts.push_back(absl::Substitute("avg($0), avg($0 * $0)", value));
+  for (size_t i = 0; i < measures.size(); ++i) {
+    const Column& column = table.columns[measures[i]];
+    values.push_back(absl::StrCat(Centred(column), " AS c", i));
+    clipped.push_back(absl::StrCat(IsClipped(column) ? "k" : "c", i));
+    if (IsClipped(column)) {
+      values.push_back(absl::StrCat(Clipped(column), " AS k", i));
+    }
+    parts.push_back(absl::Substitute("avg($0), avg($0 * $0)", clipped[i]));
   }
   for (size_t i = 0; i < measures.size(); ++i) {
     for (size_t j = i + 1; j < measures.size(); ++j) {
-      const Column& a = table.columns[measures[i]];
-      const Column& b = table.columns[measures[j]];
-      parts.push_back(absl::StrCat("avg(", Centred(a), " * ", Centred(b), ")"));
-      parts.push_back(IsClipped(a) || IsClipped(b) ? absl::StrCat("avg(", Clipped(a), " * ", Clipped(b), ")") : "NULL");
+      const bool is_clipped = IsClipped(table.columns[measures[i]]) || IsClipped(table.columns[measures[j]]);
+      parts.push_back(absl::Substitute("avg(c$0 * c$1)", i, j));
+      parts.push_back(is_clipped ? absl::Substitute("avg($0 * $1)", clipped[i], clipped[j]) : "NULL");
     }
   }
-  return absl::StrCat("SELECT ", absl::StrJoin(parts, ", "), " FROM ", QuoteName(table.name),
-                      Where({}, SampleCondition(table, step)));
+  return absl::StrCat("SELECT ", absl::StrJoin(parts, ", "), " FROM (SELECT ", absl::StrJoin(values, ", "), " FROM ",
+                      SourceOf(table), Where({}, SampleCondition(table, step)), ")");
 }
 
 std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<size_t>& measures, const Rows& answer) {
@@ -98,17 +112,18 @@ std::vector<Pair> ParseCorrelationSurvey(const Table& table, const std::vector<s
 
 std::string EffectSurvey(const Table& table, size_t category, const std::vector<size_t>& outcomes, int64_t step) {
   const std::string name = NameAt(table, category);
-  std::string inner;
+  std::string values;
+  std::vector<std::string> sums;
   std::vector<std::string> outer;
   for (size_t i = 0; i < outcomes.size(); ++i) {
-    const std::string value = Centred(table.columns[outcomes[i]]);
-    absl::StrAppend(&inner, absl::Substitute(", count($0) AS n$1, total($0) AS s$1, total($0 * $0) AS q$1", value, i));
+    absl::StrAppend(&values, ", ", Centred(table.columns[outcomes[i]]), " AS c", i);
+    sums.push_back(absl::Substitute("count(c$0) AS n$0, total(c$0) AS s$0, total(c$0 * c$0) AS q$0", i));
     outer.push_back(
         absl::Substitute("total(n$0), count(nullif(n$0, 0)), total(s$0 * s$0 / n$0), total(s$0), total(q$0)", i));
   }
-  return absl::StrCat("WITH g AS (SELECT ", name, inner, " FROM ", QuoteName(table.name),
-                      Where({name}, SampleCondition(table, step)), " GROUP BY ", name, ") SELECT ",
-                      absl::StrJoin(outer, ", "), " FROM g");
+  return absl::StrCat("WITH g AS (SELECT ", absl::StrJoin(sums, ", "), " FROM (SELECT ", name, " AS value", values,
+                      " FROM ", SourceOf(table), Where({name}, SampleCondition(table, step)),
+                      ") GROUP BY value) SELECT ", absl::StrJoin(outer, ", "), " FROM g");
 }
 
 std::vector<Pair> ParseEffectSurvey(size_t category, const std::vector<size_t>& outcomes, const Rows& answer) {
@@ -132,14 +147,20 @@ std::vector<Pair> ParseEffectSurvey(size_t category, const std::vector<size_t>& 
   return pairs;
 }
 
-std::string AssociationSurvey(const Table& table, const std::vector<Pair>& pairs, int64_t step) {
-  std::vector<std::string> parts;
+std::vector<std::string> AssociationSurvey(const Table& table, const std::vector<Pair>& pairs, int64_t step) {
+  constexpr std::string_view kAnd = " UNION ALL ";
+  std::vector<std::string> statements;
   for (size_t i = 0; i < pairs.size(); ++i) {
-    parts.push_back(absl::StrCat("SELECT ", i, " AS pair, (",
-                                 AssociationCte(table, pairs[i].a, pairs[i].b, SampleCondition(table, step)),
-                                 " SELECT sqrt(phi2 / most) FROM p) AS v"));
+    std::string part = absl::StrCat("SELECT ", i, " AS pair, (",
+                                    AssociationCte(table, pairs[i].a, pairs[i].b, SampleCondition(table, step)),
+                                    " SELECT sqrt(phi2 / most) FROM p) AS v");
+    if (statements.empty() || statements.back().size() + kAnd.size() + part.size() > kMaxStatement) {
+      statements.push_back(std::move(part));
+    } else {
+      absl::StrAppend(&statements.back(), kAnd, part);
+    }
   }
-  return absl::StrJoin(parts, " UNION ALL ");
+  return statements;
 }
 
 std::vector<Pair> ParseAssociationSurvey(std::vector<Pair> pairs, const Rows& answer) {

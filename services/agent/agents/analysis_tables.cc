@@ -203,6 +203,8 @@ std::string QuoteName(std::string_view name) {
   return absl::StrCat("\"", absl::StrReplaceAll(name, {{"\"", "\"\""}}), "\"");
 }
 
+std::string SourceOf(const Table& table) { return absl::StrCat("main.", QuoteName(table.name)); }
+
 std::string Literal(double number) {
   if (!std::isfinite(number)) {
     return "NULL";

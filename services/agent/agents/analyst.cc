@@ -124,13 +124,17 @@ class Analyst final : public Agent {
     const auto most =
         static_cast<size_t>(std::clamp(kProfiledCells / analysis_.table.rows, kLeastProfiled, kMostProfiled));
     std::vector<size_t> chosen;
-    if (analysis_.question.has_value()) {
-      chosen = analysis_.question->columns;
-    }
-    for (size_t i = 0; i < analysis_.table.columns.size() && chosen.size() < most; ++i) {
-      if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) {
-        chosen.push_back(i);
+    const auto add = [&](size_t column) {
+      if (chosen.size() < most && !IsTooLong(analysis_.table.columns[column]) &&
+          std::find(chosen.begin(), chosen.end(), column) == chosen.end()) {
+        chosen.push_back(column);
       }
+    };
+    if (analysis_.question.has_value()) {
+      std::for_each(analysis_.question->columns.begin(), analysis_.question->columns.end(), add);
+    }
+    for (size_t i = 0; i < analysis_.table.columns.size(); ++i) {
+      add(i);
     }
     std::sort(chosen.begin(), chosen.end());
     return chosen;
@@ -138,6 +142,9 @@ class Analyst final : public Agent {
 
   Awaitable<absl::Status> Profile(RunContext& run) {
     const std::vector<size_t> chosen = ChooseProfiled();
+    if (chosen.empty()) {
+      co_return absl::OkStatus();
+    }
     co_await run.Think(absl::StrFormat("Profiling %d of %d columns over %s rows", chosen.size(), table().columns.size(),
                                        FormatCount(table().rows)));
     // A look at a few thousand rows first: the values of an identifier need not be counted.
@@ -202,11 +209,12 @@ class Analyst final : public Agent {
       co_await run.Think("The question names nothing that I could compute; going on with the general report");
       co_return absl::OkStatus();
     }
-    std::string names;
+    Sentence names;
     for (const size_t column : analysis_.question->columns) {
-      absl::StrAppend(&names, names.empty() ? "" : ", ", table().columns[column].name.substr(0, 80));
+      names.Say(names.empty() ? "" : ", ").Name(table().columns[column].name);
     }
-    co_await run.Think(absl::StrCat("Answering the question", names.empty() ? ", over time" : " about ", names));
+    co_await run.Think(
+        absl::StrCat("Answering the question", names.empty() ? ", over time" : " about ", names.Plain()));
     std::vector<std::string> queries;
     for (const AnswerPart& part : parts) {
       queries.push_back(AnswerQuery(part));
@@ -316,7 +324,9 @@ class Analyst final : public Agent {
       }
     }
     if (!pairs.empty()) {
-      queries.push_back(AssociationSurvey(table(), pairs, Step(static_cast<int64_t>(10 * pairs.size()))));
+      for (std::string& sql : AssociationSurvey(table(), pairs, Step(static_cast<int64_t>(10 * pairs.size())))) {
+        queries.push_back(std::move(sql));
+      }
     }
     analysis_.pairs_compared = (measures_.size() >= 2 ? static_cast<size_t>(pairs_of_measures) : 0) +
                                outcomes_.size() * categories_.size() + pairs.size();
@@ -338,10 +348,10 @@ class Analyst final : public Agent {
       effects.insert(effects.end(), found.begin(), found.end());
     }
     differing_ = Strongest(std::move(effects), kMostRelations, kLeast, 4);
-    if (!pairs.empty()) {
-      associated_ =
-          Strongest(ParseAssociationSurvey(std::move(pairs), answers[first_association]), kMostRelations, kLeast, 3);
+    for (size_t i = first_association; i < answers.size(); ++i) {
+      pairs = ParseAssociationSurvey(std::move(pairs), answers[i]);
     }
+    associated_ = Strongest(std::move(pairs), kMostRelations, kLeast, 3);
     co_return absl::OkStatus();
   }
 
@@ -380,9 +390,10 @@ class Analyst final : public Agent {
         incomplete.push_back(i);
       }
     }
-    const bool complete_rows = !incomplete.empty() && incomplete.size() <= 100;
+    const std::string complete = CompleteRowsQuery(table(), incomplete);
+    const bool complete_rows = !incomplete.empty() && incomplete.size() <= 100 && complete.size() <= kMaxStatement;
     if (complete_rows) {
-      queries.push_back(CompleteRowsQuery(table(), incomplete));
+      queries.push_back(complete);
     }
     const bool repeated_rows = table().rows * static_cast<int64_t>(table().columns.size()) <= kMostCellsToCompareRows;
     if (repeated_rows) {
@@ -496,7 +507,7 @@ class Analyst final : public Agent {
     if (!time.has_value()) {
       co_return absl::OkStatus();
     }
-    co_await run.Think(absl::StrCat("Following the development over ", table().columns[*time].name.substr(0, 80)));
+    co_await run.Think(Sentence("Following the development over ").Name(table().columns[*time].name).Plain());
     const Period period = ChoosePeriod(table().columns[*time]);
     std::vector<size_t> followed = outcomes_;
     if (followed.size() > kMostTrends) {

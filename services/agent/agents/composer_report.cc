@@ -98,13 +98,17 @@ Section Composer::Limits() const {
         "they are missing.");
   }
   size_t not_profiled = 0;
+  bool too_long = false;
   for (const analyst::Column& column : a_.table.columns) {
     not_profiled += column.profiled ? 0 : 1;
+    too_long = too_long || IsTooLong(column);
   }
   if (not_profiled > 0 && a_.table.rows > 0) {
     Sentence s(absl::StrCat("Left out: ", not_profiled, " of the ", a_.table.columns.size(),
                             " columns are not profiled, to keep the work bounded; a question "
-                            "that names them has them in. The first ones: "));
+                            "that names them has them in",
+                            too_long ? ", except for those with names of more than 1,000 bytes" : "",
+                            ". The first ones: "));
     int named = 0;
     for (const analyst::Column& column : a_.table.columns) {
       if (!column.profiled && named < 10) {

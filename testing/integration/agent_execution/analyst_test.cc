@@ -310,6 +310,23 @@ TEST_F(AnalystTest, FiveHundredColumnsAreBoundedAndTheReportSaysSo) {
   EXPECT_LT(std::count(events.begin(), events.end(), "tool_executing"), 150);
 }
 
+TEST_F(AnalystTest, FortyNumbersWithLongNamesAndLongTailsAreCompared) {
+  Covers({"AE-8"});
+  Noise noise;
+  std::string csv;
+  for (int row = -1; row < 120; ++row) {
+    const double common = noise.Next();
+    for (int column = 0; column < 40; ++column) {
+      absl::StrAppend(&csv, column == 0 ? "" : ",",
+                      row < 0 ? absl::StrFormat("column %02d %s", column, std::string(50, 'n'))
+                              : absl::StrCat(std::exp(common + noise.Next())));
+    }
+    csv += '\n';
+  }
+  ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("wide.csv", csv));
+  EXPECT_THAT(FindingsOf(analysed, "correlation"), HasSubstr("column"));
+}
+
 TEST_F(AnalystTest, HostileDataStaysData) {
   Covers({"AE-5"});
   std::string csv = "\"a|b`<script>\",\"```\n# x\",\"drop\"\"; --\",rowid\n";
