@@ -165,11 +165,11 @@ TEST(AnalysisTest, StatementsReadTheRowsTheyNeed) {
             "(-6.0)), 6.0) AS k1 FROM main.\"orders\" WHERE rowid % 7 = 0)");
   EXPECT_EQ(BreakdownQuery(table, 2, {1}, 10),
             "SELECT \"region\" AS value, count(*) AS n, 1.0 * count(*) / 1000 AS share, "
-            "avg(\"weight\") AS \"mean of weight\" FROM \"orders\" "
+            "avg(\"weight\") AS \"mean of weight\" FROM main.\"orders\" "
             "WHERE \"region\" IS NOT NULL GROUP BY \"region\" ORDER BY n DESC, value LIMIT 10");
   EXPECT_EQ(TrendQuery(table, 4, Period::kMonth, {}),
-            "SELECT substr(\"day\", 1, 7) AS period, count(*) AS n FROM \"orders\" WHERE \"day\" "
-            "IS NOT NULL GROUP BY period ORDER BY period LIMIT 1000");
+            "SELECT substr(\"day\", 1, 7) AS period, count(*) AS n FROM main.\"orders\" WHERE \"day\" "
+            "IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT 1000");
   // A column that hides the row's number.
   Table hiding = table;
   hiding.columns.push_back({.name = "ROWID", .type = "text"});

@@ -28,7 +28,7 @@ std::string CorrelationQuery(const Table& table, size_t a, size_t b) {
   constexpr std::string_view kSums =
       "count(*) AS n, total(x) AS x, total(y) AS y, total(x * x) AS xx, total(y * y) AS yy, "
       "total(x * y) AS xy FROM d";
-  return absl::StrCat("WITH d AS (SELECT ", Centred(x), " AS x, ", Centred(y), " AS y FROM ", QuoteName(table.name),
+  return absl::StrCat("WITH d AS (SELECT ", Centred(x), " AS x, ", Centred(y), " AS y FROM ", SourceOf(table),
                       Where({QuoteName(x.name), QuoteName(y.name)}), "), s AS (SELECT 'all rows' AS which, ", kSums,
                       " UNION ALL SELECT 'without outliers', ", kSums, " WHERE ", inside("x", x), " AND ",
                       inside("y", y), ") SELECT which, n, ", PearsonOf("n"),
@@ -64,7 +64,7 @@ std::string EffectQuery(const Table& table, size_t category, size_t outcome, int
       "(sum(q) - sum(s) * sum(s) / sum(n)) AS eta_squared FROM g) SELECT value, n, mean, total, "
       "eta_squared, all_n, all_groups FROM g, e "
       "WHERE n >= $5 ORDER BY mean DESC, value LIMIT $6",
-      group, value, centred, QuoteName(table.name), Where({group, value}), least_count, kMaxGroups);
+      group, value, centred, SourceOf(table), Where({group, value}), least_count, kMaxGroups);
 }
 
 std::optional<Effect> ParseEffect(const Table& table, size_t category, size_t outcome, int64_t least_count,
@@ -118,7 +118,7 @@ std::string BreakdownQuery(const Table& table, size_t category, const std::vecto
                     QuoteName(absl::StrCat("mean of ", table.columns[outcome].name)));
   }
   return absl::StrCat("SELECT ", name, " AS value, count(*) AS n, 1.0 * count(*) / ", std::max<int64_t>(table.rows, 1),
-                      " AS share", means, " FROM ", QuoteName(table.name), Where({name}), " GROUP BY ", name,
+                      " AS share", means, " FROM ", SourceOf(table), Where({name}), " GROUP BY ", name,
                       " ORDER BY n DESC, value LIMIT ", limit);
 }
 

@@ -24,7 +24,7 @@ std::string ConcentrationQuery(const Table& table, size_t measure) {
       "SELECT (SELECT count($0) FROM $1) AS n, (SELECT total($0) FROM $1) AS total, count(*) AS "
       "largest, total($0) AS largest_total FROM "
       "(SELECT $0 FROM $1 WHERE $0 IS NOT NULL ORDER BY $0 DESC LIMIT $2)",
-      QuoteName(column.name), QuoteName(table.name), (column.count + 99) / 100);
+      QuoteName(column.name), SourceOf(table), (column.count + 99) / 100);
 }
 
 std::optional<Concentration> ParseConcentration(size_t measure, const Rows& answer, std::string sql) {
@@ -45,19 +45,19 @@ std::string CompleteRowsQuery(const Table& table, const std::vector<size_t>& col
   for (const size_t column : columns) {
     names.push_back(NameAt(table, column));
   }
-  return absl::StrCat("SELECT count(*) AS complete_rows FROM ", QuoteName(table.name), Where(names));
+  return absl::StrCat("SELECT count(*) AS complete_rows FROM ", SourceOf(table), Where(names));
 }
 
 std::string DuplicateRowsQuery(const Table& table) {
   return absl::Substitute(
       "SELECT (SELECT count(*) FROM $0) - count(*) AS repeated_rows FROM (SELECT DISTINCT * FROM "
       "$0)",
-      QuoteName(table.name));
+      SourceOf(table));
 }
 
 std::string ScatterQuery(const Table& table, size_t x, size_t y, int64_t limit) {
   const int64_t step = std::max<int64_t>((table.rows + limit - 1) / limit, 1);
-  return absl::StrCat("SELECT ", NameAt(table, x), ", ", NameAt(table, y), " FROM ", QuoteName(table.name),
+  return absl::StrCat("SELECT ", NameAt(table, x), ", ", NameAt(table, y), " FROM ", SourceOf(table),
                       Where({NameAt(table, x), NameAt(table, y)}, SampleCondition(table, step)), " LIMIT ", 2 * limit);
 }
 

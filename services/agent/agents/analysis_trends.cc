@@ -108,8 +108,8 @@ std::string TrendQuery(const Table& table, size_t time, Period period, const std
                     QuoteName(absl::StrCat("mean of ", table.columns[outcome].name)));
   }
   return absl::StrCat("SELECT ", PeriodExpression(table.columns[time], period), " AS period, count(*) AS n", means,
-                      " FROM ", QuoteName(table.name), Where({NameAt(table, time)}),
-                      " GROUP BY period ORDER BY period LIMIT ", kMaxPeriods);
+                      " FROM ", SourceOf(table), Where({NameAt(table, time)}),
+                      " GROUP BY 1 ORDER BY 1 LIMIT ", kMaxPeriods);
 }
 
 Trend ParseTrend(const Table& table, size_t time, Period period, std::vector<size_t> outcomes, const Rows& answer,
@@ -156,10 +156,10 @@ std::string FitQuery(const Table& table, const Trend& trend) {
                          static_cast<int>(i) - 1, i));
   }
   return absl::Substitute(
-      "WITH p AS (SELECT $0 AS period, count(*) AS y0$1 FROM $2$3 GROUP BY period), i AS (SELECT "
+      "WITH p AS (SELECT $0 AS period, count(*) AS y0$1 FROM $2$3 GROUP BY 1), i AS (SELECT "
       "row_number() OVER (ORDER BY period) AS x, * "
       "FROM p WHERE period BETWEEN '$4' AND '$5') $6",
-      PeriodExpression(table.columns[trend.time], trend.period), means, QuoteName(table.name),
+      PeriodExpression(table.columns[trend.time], trend.period), means, SourceOf(table),
       Where({NameAt(table, trend.time)}), absl::StrReplaceAll(trend.periods[trend.first], {{"'", "''"}}),
       absl::StrReplaceAll(trend.periods[trend.last], {{"'", "''"}}), absl::StrJoin(fits, " UNION ALL "));
 }
@@ -192,8 +192,8 @@ std::string SeasonQuery(const Table& table, size_t time, std::string* first_year
   const std::string name = QuoteName(column.name);
   return absl::Substitute(
       "SELECT substr($0, 6, 2) AS month, count(*) AS n FROM $1 WHERE substr($0, 1, 4) BETWEEN '$2' "
-      "AND '$3' GROUP BY month ORDER BY month",
-      name, QuoteName(table.name), *first_year, *last_year);
+      "AND '$3' GROUP BY 1 ORDER BY 1",
+      name, SourceOf(table), *first_year, *last_year);
 }
 
 Seasons ParseSeasons(size_t time, std::string first_year, std::string last_year, const Rows& answer, std::string sql) {

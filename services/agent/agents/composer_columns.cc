@@ -50,7 +50,7 @@ Section Composer::Overview() const {
   section.blocks.push_back(std::move(grid));
   Evidence evidence;
   if (table.rows > 0) {
-    evidence.statements.push_back({"rows", absl::StrCat("SELECT count(*) AS n FROM ", QuoteName(table.name))});
+    evidence.statements.push_back({"rows", absl::StrCat("SELECT count(*) AS n FROM ", SourceOf(table))});
   }
   if (a_.complete_rows.has_value()) {
     evidence.statements.push_back({"rows without a missing value", a_.complete_rows->sql});
@@ -90,7 +90,7 @@ Section Composer::Missing() const {
     grid.rows.push_back(
         {Column(i).name, FormatCount(Column(i).missing), FormatShare(Share(Column(i).missing, a_.table.rows))});
     evidence.statements.push_back({Column(i).name, absl::StrCat("SELECT count(*) - count(", QuoteName(Column(i).name),
-                                                                ") AS missing FROM ", QuoteName(a_.table.name))});
+                                                                ") AS missing FROM ", SourceOf(a_.table))});
   }
   section.blocks.push_back(std::move(grid));
   if (columns.size() > kShown) {

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/civil_time.h"
 #include "bulkhead/agent/v1/run_service.pb.h"
@@ -310,6 +311,54 @@ TEST_F(AnalystTest, FiveHundredColumnsAreBoundedAndTheReportSaysSo) {
   EXPECT_LT(std::count(events.begin(), events.end(), "tool_executing"), 150);
 }
 
+// The tables of a report, without the statements.
+std::vector<std::vector<std::string>> RowsOf(const std::string& report) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Evidence& evidence : EvidenceOf(report)) {
+    rows.push_back(evidence.header);
+    rows.insert(rows.end(), evidence.rows.begin(), evidence.rows.end());
+  }
+  return rows;
+}
+
+TEST_F(AnalystTest, NoNameOfTheFileIsTakenForOneOfTheStatements) {
+  Covers({"AE-3"});
+  // Columns named as results of the statements are, and the same ones with other names.
+  const std::vector<std::pair<std::string, std::string>> names = {{"qqa", "period"}, {"qqb", "month"}, {"qqc", "bin"},
+                                                                  {"qqd", "n0"},     {"qqe", "a"},     {"qqf", "value"},
+                                                                  {"qqg", "c0"},     {"qqh", "x"},     {"qqi", "y0"}};
+  Noise noise;
+  std::string header = "day";
+  for (const auto& [plain, own] : names) {
+    absl::StrAppend(&header, ",", plain);
+  }
+  std::string rows = "\n";
+  for (int i = 0; i < 1200; ++i) {
+    const double base = 10 + noise.Next() + i % 3 + i / 400.0;
+    const double heap = i % 50 == 0 ? 400 : base + noise.Next();
+    absl::StrAppend(&rows, absl::FormatCivilTime(absl::CivilDay(2019, 1, 1) + i), ",", base, ",", i % 7 + noise.Next(),
+                    ",", heap, ",", "group ", i % 5, ",", "kind ", (i % 5 + i % 7 / 6) % 3, ",", "class ", i % 3, ",",
+                    2 * base + noise.Next(), ",", noise.Next(), ",", heap + noise.Next(), "\n");
+  }
+  constexpr std::string_view kQuestion = "What has been the trend?";
+  ASSERT_OK_AND_ASSIGN(const Analysed plain, Analyse("plain.csv", header + rows, kQuestion));
+  const std::vector<std::vector<std::string>> expected = RowsOf(absl::StrReplaceAll(plain.report, names));
+  EXPECT_THAT(Section(plain.report, "Relations"),
+              AllOf(HasSubstr("Between numbers"), HasSubstr("Of groups"), HasSubstr("Between categories")));
+  EXPECT_THAT(plain.report, AllOf(HasSubstr("| month | rows |"), HasSubstr("line through the whole months")));
+
+  const std::string own_header = absl::StrReplaceAll(header, names);
+  ASSERT_OK_AND_ASSIGN(const Analysed columns, Analyse("plain.csv", own_header + rows, kQuestion));
+  EXPECT_EQ(RowsOf(columns.report), expected);
+  // Tables named as the parts of the statements are.
+  for (const char* table : {"d", "s", "g", "e", "c", "ra", "rb", "k", "p", "i", "ends", "wanted"}) {
+    SCOPED_TRACE(table);
+    ASSERT_OK_AND_ASSIGN(const Analysed named, Analyse(absl::StrCat(table, ".csv"), own_header + rows, kQuestion));
+    EXPECT_EQ(named.data.at("table"), table);
+    EXPECT_EQ(RowsOf(named.report), expected);
+  }
+}
+
 TEST_F(AnalystTest, FortyNumbersWithLongNamesAndLongTailsAreCompared) {
   Covers({"AE-8"});
   Noise noise;
@@ -325,6 +374,17 @@ TEST_F(AnalystTest, FortyNumbersWithLongNamesAndLongTailsAreCompared) {
   }
   ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("wide.csv", csv));
   EXPECT_THAT(FindingsOf(analysed, "correlation"), HasSubstr("column"));
+}
+
+TEST_F(AnalystTest, NumbersAtTheEndsOfWhatADoubleHoldsAreReported) {
+  Covers({"AE-5"});
+  std::string csv = "huge,tiny,region\n";
+  for (int i = 0; i < 60; ++i) {
+    absl::StrAppend(&csv, i % 2 == 0 ? "-" : "", 1 + i / 100.0, "e308,", i, "e-320,", i % 3 == 0 ? "North" : "South",
+                    "\n");
+  }
+  ASSERT_OK_AND_ASSIGN(const Analysed analysed, Analyse("extremes.csv", csv, "huge by region, tiny"));
+  EXPECT_THAT(analysed.report, AllOf(HasSubstr("| huge | real | measure |"), HasSubstr("1.59e+308")));
 }
 
 TEST_F(AnalystTest, HostileDataStaysData) {
