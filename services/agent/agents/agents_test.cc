@@ -25,6 +25,7 @@ namespace {
 using ::nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -420,6 +421,54 @@ TEST(ReportTest, AGroupThatCarriesMuchOfASumIsNamed) {
                 "sum of cost: 10,000 of 14,000.");
     }
   }
+}
+
+size_t Characters(const json& text) {
+  const auto& bytes = text.get_ref<const std::string&>();
+  return static_cast<size_t>(
+      std::count_if(bytes.begin(), bytes.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
+
+TEST(ReportTest, NamesOfAnyLengthFitOnCharts) {
+  Analysis analysis = Sample();
+  // Alike but for their ends, which are cut off.
+  for (size_t i = 0; i < analysis.table.columns.size(); ++i) {
+    std::string name = "n";
+    for (int letter = 0; letter < 148; ++letter) {
+      name += "\u00e9";
+    }
+    analysis.table.columns[i].name = absl::StrCat(name, i);
+  }
+  const Trend trend = {.time = 4,
+                       .period = Period::kYear,
+                       .outcomes = {1},
+                       .periods = {"2020", "2021", "2022"},
+                       .counts = {5, 6, 7},
+                       .means = {{1.0}, {2.0}, {3.0}},
+                       .last = 2};
+  analysis.answers = {{.trend = trend},
+                      {.effect = analysis.effects[0]},
+                      {.correlation = analysis.correlations[0]},
+                      {.breakdown = Breakdown{.category = 2, .groups = {{"West", 400}}}}};
+  // Of other columns than the answers', with titles that begin as theirs do.
+  analysis.effects[0].category = 3;
+  std::swap(analysis.correlations[0].a, analysis.correlations[0].b);
+  analysis.trend = trend;
+  analysis.table.columns[1].histogram = json::array({1, 2, 3});
+
+  const std::vector<Chart> charts = PlanCharts(analysis);
+
+  std::vector<std::string> files;
+  for (const Chart& chart : charts) {
+    files.push_back(chart.file);
+    EXPECT_LE(Characters(chart.input.at("title")), 200u) << chart.file;
+    for (const char* label : {"x_label", "y_label"}) {
+      EXPECT_LE(Characters(chart.input.at(label)), 100u) << chart.file;
+    }
+    EXPECT_THAT(chart.input.at("x_label").get<std::string>(), EndsWith("\u00e9\u2026")) << chart.file;
+  }
+  EXPECT_THAT(files, ElementsAre("answer-1.svg", "answer-2.svg", "answer-3.svg", "answer-4.svg", "rows-over-time.svg",
+                                 "groups.svg", "relation.svg", "spread.svg"));
 }
 
 TEST(ReportTest, AnEmptyTableHasAShortReport) {

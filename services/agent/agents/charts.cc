@@ -41,6 +41,9 @@ std::vector<Group> Ends(const std::vector<Group>& groups) {
   return ends;
 }
 
+// The column's name as far as the report shows it: chart.render takes labels of 100 characters, titles of 200.
+std::string Label(const Column& column) { return Sentence().Name(column.name).Plain(); }
+
 // Periods as dates, as a chart takes them.
 std::string DateOf(std::string_view period) {
   switch (period.size()) {
@@ -58,12 +61,12 @@ std::string DateOf(std::string_view period) {
 Chart EffectChart(const Table& table, const Effect& effect, Place place, std::string file) {
   const Column& outcome = table.columns[effect.outcome];
   const Column& category = table.columns[effect.category];
-  const std::string title =
-      absl::StrCat(outcome.IsBinary() ? "Share of " : "Mean of ", outcome.name, " by ", category.name);
+  const Sentence title =
+      Sentence(outcome.IsBinary() ? "Share of " : "Mean of ").Name(outcome.name).Say(" by ").Name(category.name);
   json input = {{"kind", "bar"},
-                {"title", title},
-                {"x_label", category.name},
-                {"y_label", outcome.name},
+                {"title", title.Plain()},
+                {"x_label", Label(category)},
+                {"y_label", Label(outcome)},
                 {"series", Bars(Ends(effect.groups), /*counts=*/false)}};
   if (effect.groups.size() > kMaxBars) {
     input["subtitle"] = absl::StrCat("The ", kMaxBars - 5, " highest and the 5 lowest");
@@ -80,29 +83,29 @@ Chart TrendChart(const Table& table, const Trend& trend, int outcome, Place plac
         outcome < 0 ? static_cast<double>(trend.counts[i]) : trend.means[i][static_cast<size_t>(outcome)];
     points.push_back({DateOf(trend.periods[i]), value.has_value() ? json(*value) : json()});
   }
-  std::string what = "Rows";
+  Sentence what("Rows");
   if (outcome >= 0) {
     const Column& column = table.columns[trend.outcomes[static_cast<size_t>(outcome)]];
-    what = absl::StrCat(column.IsBinary() ? "Share of " : "Mean of ", column.name);
+    what = Sentence(column.IsBinary() ? "Share of " : "Mean of ").Name(column.name);
   }
-  const std::string title = absl::StrCat(what, " by ", PeriodName(trend.period));
+  const Sentence title = Sentence(what).Say(" by ").Say(PeriodName(trend.period));
   return {place,
           title,
           std::move(file),
           {{"kind", "line"},
-           {"title", title},
-           {"x_label", table.columns[trend.time].name},
-           {"y_label", what},
-           {"series", json::array({{{"name", what}, {"points", std::move(points)}}})}}};
+           {"title", title.Plain()},
+           {"x_label", Label(table.columns[trend.time])},
+           {"y_label", what.Plain()},
+           {"series", json::array({{{"name", what.Plain()}, {"points", std::move(points)}}})}}};
 }
 
 Chart ScatterChart(const Table& table, const Correlation& c, Place place, std::string file) {
   constexpr int64_t kPoints = 1500;
-  const std::string title = absl::StrCat(table.columns[c.b].name, " over ", table.columns[c.a].name);
+  const Sentence title = Sentence().Name(table.columns[c.b].name).Say(" over ").Name(table.columns[c.a].name);
   json input = {{"kind", "scatter"},
-                {"title", title},
-                {"x_label", table.columns[c.a].name},
-                {"y_label", table.columns[c.b].name},
+                {"title", title.Plain()},
+                {"x_label", Label(table.columns[c.a])},
+                {"y_label", Label(table.columns[c.b])},
                 {"sql", ScatterQuery(table, c.a, c.b, kPoints)}};
   if (table.rows > kPoints) {
     input["subtitle"] = "A sample of the rows";
@@ -111,25 +114,25 @@ Chart ScatterChart(const Table& table, const Correlation& c, Place place, std::s
 }
 
 Chart HistogramChart(const Column& column, Place place, std::string file) {
-  const std::string title = absl::StrCat("How ", column.name, " is spread");
+  const Sentence title = Sentence("How ").Name(column.name).Say(" is spread");
   return {place,
           title,
           std::move(file),
           {{"kind", "histogram"},
-           {"title", title},
-           {"x_label", column.name},
+           {"title", title.Plain()},
+           {"x_label", Label(column)},
            {"y_label", "rows"},
            {"bins", column.histogram}}};
 }
 
 Chart BreakdownChart(const Table& table, const Breakdown& b, Place place, std::string file) {
-  const std::string title = absl::StrCat("Rows by ", table.columns[b.category].name);
+  const Sentence title = Sentence("Rows by ").Name(table.columns[b.category].name);
   return {place,
           title,
           std::move(file),
           {{"kind", "bar"},
-           {"title", title},
-           {"x_label", table.columns[b.category].name},
+           {"title", title.Plain()},
+           {"x_label", Label(table.columns[b.category])},
            {"y_label", "rows"},
            {"series", Bars(Ends(b.groups), /*counts=*/true)}}};
 }

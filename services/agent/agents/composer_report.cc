@@ -41,7 +41,7 @@ std::string Composer::Report(const std::vector<Finding>& findings) {
 void Composer::AddCharts(Place place, Section& section) const {
   for (const Chart& chart : a_.charts) {
     if (chart.place == place) {
-      section.blocks.push_back(Picture{chart.title, chart.file});
+      section.blocks.push_back(Picture{chart.title.Plain(), chart.file});
     }
   }
 }

@@ -38,6 +38,8 @@ class Sentence {
   Sentence& Append(const Sentence& other);
 
   bool empty() const { return spans_.empty(); }
+  // Whether they say the same, of which only a beginning may be shown: long names and values are cut.
+  friend bool operator==(const Sentence&, const Sentence&) = default;
   std::string Markdown() const;
   std::string Plain() const;
 
@@ -46,6 +48,7 @@ class Sentence {
   struct Span {
     Kind kind;
     std::string text;
+    friend bool operator==(const Span&, const Span&) = default;
   };
   std::vector<Span> spans_;
 };

@@ -28,7 +28,7 @@ enum class Place { kAnswer, kOutliers, kCorrelations, kEffects, kTrends, kSeason
 
 struct Chart {
   Place place = Place::kTrends;
-  std::string title;
+  Sentence title;
   std::string file;      // Beside the report.
   nlohmann::json input;  // Of chart.render, without the file.
 };

@@ -376,6 +376,36 @@ TEST_F(AnalystTest, FortyNumbersWithLongNamesAndLongTailsAreCompared) {
   EXPECT_THAT(FindingsOf(analysed, "correlation"), HasSubstr("column"));
 }
 
+TEST_F(AnalystTest, SentencesAsNamesAreAnalysedAndDrawn) {
+  Covers({"AE-5", "AE-8"});
+  // Longer than a chart's words may be, and not of ASCII. One that no statement could hold is left out.
+  std::string words;
+  for (int i = 0; i < 140; ++i) {
+    absl::StrAppend(&words, "\u00e9");
+  }
+  Noise noise;
+  std::string csv = absl::StrCat(words, " price,", words, " weight,", words, " day,", std::string(30'000, 'z'));
+  for (int i = 0; i < 12; ++i) {
+    absl::StrAppend(&csv, ",", words, " group ", i);
+  }
+  csv += '\n';
+  for (int row = 0; row < 300; ++row) {
+    const double weight = 10 + noise.Next() + row % 3;
+    absl::StrAppend(&csv, weight + noise.Next(), ",", weight, ",",
+                    absl::FormatCivilTime(absl::CivilDay(2021, 1, 1) + row), ",", row % 4 == 0 ? "" : "1");
+    for (int i = 0; i < 12; ++i) {
+      absl::StrAppend(&csv, ",v", row % (i + 3));
+    }
+    csv += '\n';
+  }
+  ASSERT_OK_AND_ASSIGN(const Analysed analysed,
+                       Analyse("named.csv", csv, "price by group 0, price over weight, by month"));
+  EXPECT_THAT(Section(analysed.report, "Your question"), HasSubstr(".svg)"));
+  EXPECT_THAT(Section(analysed.report, "Relations"),
+              AllOf(HasSubstr("Between numbers"), HasSubstr("Of groups"), HasSubstr("Between categories")));
+  EXPECT_THAT(analysed.report, HasSubstr("except for those with names of more than 1,000 bytes"));
+}
+
 TEST_F(AnalystTest, NumbersAtTheEndsOfWhatADoubleHoldsAreReported) {
   Covers({"AE-5"});
   std::string csv = "huge,tiny,region\n";
