@@ -17,6 +17,7 @@
 #include "services/common/rpc/server.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 
 namespace bulkhead::tool {
 namespace {
@@ -85,17 +86,25 @@ absl::StatusOr<v1::UploadFileResponse> UploadFile(const UserContext& user, Works
     return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("a piece has at most ", kMaxPieceBytes, " bytes"),
                      {.domain = "bulkhead.tool", .reason = "UPLOAD_PIECE_TOO_LARGE"});
   }
-  ASSIGN_OR_RETURN(const Workspace::UploadState state, workspace.Upload({.path = path,
-                                                                         .upload_id = request.upload_id(),
-                                                                         .offset = request.offset(),
-                                                                         .data = request.data(),
-                                                                         .finish = request.finish()}));
+  ASSIGN_OR_RETURN(const Workspace::UploadState state,
+                   workspace.Upload({.path = path,
+                                     .upload_id = request.upload_id(),
+                                     .offset = request.offset(),
+                                     .data = request.data(),
+                                     .finish = request.finish(),
+                                     .keep = request.has_keep() ? FromDuration(request.keep()) : kUploadKeep}));
   v1::UploadFileResponse response;
   response.set_received_bytes(state.received);
   if (state.file.has_value()) {
     *response.mutable_file() = ToProto(user, *state.file);
   }
   return response;
+}
+
+absl::StatusOr<google::protobuf::Empty> DiscardUpload(const UserContext&, Workspace& workspace,
+                                                      const v1::DiscardUploadRequest& request) {
+  RETURN_IF_ERROR(workspace.DiscardUpload(request.upload_id()));
+  return google::protobuf::Empty();
 }
 
 absl::StatusOr<google::protobuf::Empty> DeleteFile(const UserContext& user, Workspace& workspace,
@@ -112,6 +121,7 @@ class FileServiceImpl final : public rpc::Service {
     UnaryBlocking("GetFile", &GetFile);
     UnaryBlocking("ListFiles", &ListFiles);
     UnaryBlocking("UploadFile", &UploadFile);
+    UnaryBlocking("DiscardUpload", &DiscardUpload);
     UnaryBlocking("DeleteFile", &DeleteFile);
     Stream("DownloadFile", &FileServiceImpl::DownloadFile);
   }

@@ -92,8 +92,7 @@ class ToolTest : public ::testing::Test {
     keys_.key = key_->verifying_key();
     ASSERT_OK_AND_ASSIGN(verifier_,
                          TokenVerifier::Create({.issuer = "bulkhead", .audience = "bulkhead"}, &keys_, &clock_));
-    ASSERT_OK_AND_ASSIGN(workspaces_,
-                         Workspaces::Create({.root = dir_.File("workspaces"), .max_bytes = 1 << 20}, &clock_));
+    workspaces_ = OpenWorkspaces();
     ASSERT_OK_AND_ASSIGN(store_, ToolStore::Open("", /*durable=*/false));
     std::filesystem::create_directories(dir_.File("tables"));
     for (std::unique_ptr<Tool>& tool : BuiltinTools({.tables_dir = dir_.File("tables"), .max_table_bytes = 1 << 24})) {
@@ -112,6 +111,12 @@ class ToolTest : public ::testing::Test {
                                  .registry = &registry_,
                                  .store = store_.get(),
                                  .workspaces = workspaces_.get()});
+  }
+
+  std::unique_ptr<Workspaces> OpenWorkspaces() {
+    auto workspaces = Workspaces::Create({.root = dir_.File("workspaces"), .max_bytes = 1 << 20}, &clock_);
+    EXPECT_TRUE(workspaces.ok()) << workspaces.status();
+    return *std::move(workspaces);
   }
 
   UserContext User(const std::string& id) {
@@ -476,6 +481,105 @@ TEST_F(ToolTest, UploadedPiecesMakeOneFileHoweverOftenTheyAreSent) {
   EXPECT_EQ(workspace->used_bytes(), 11u);
   EXPECT_EQ(*Output("file.read", {{"file", "in/f.txt"}, {"offset", 6}}),
             json::parse(R"({"file":"in/f.txt","text":"world","size_bytes":11,"offset":6,"truncated":false})"));
+}
+
+Workspace::Piece PieceOf(std::string_view upload_id, uint64_t offset, std::string_view data, bool finish = false) {
+  return {.path = "in/f.txt", .upload_id = upload_id, .offset = offset, .data = data, .finish = finish};
+}
+
+TEST_F(ToolTest, UploadThatDoesNotFitGivesItsBytesBack) {
+  auto workspace = WorkspaceOf("ada");
+  const std::string large(700'000, 'x');
+  ASSERT_THAT(workspace->Upload(PieceOf("up-1", 0, large)), IsOk());
+  EXPECT_EQ(workspace->used_bytes(), 700'000u);
+
+  EXPECT_THAT(workspace->Upload(PieceOf("up-1", 700'000, large, /*finish=*/true)),
+              HasReason(absl::StatusCode::kResourceExhausted, "WORKSPACE_FULL"));
+
+  EXPECT_EQ(workspace->used_bytes(), 0u);
+  EXPECT_THAT(workspace->Upload(PieceOf("up-2", 0, large, /*finish=*/true)), IsOk());
+}
+
+TEST_F(ToolTest, UploadToATakenPathGivesItsBytesBack) {
+  auto workspace = WorkspaceOf("ada");
+  ASSERT_THAT(workspace->Write("in/f.txt/g.txt", "kept"), IsOk());
+  ASSERT_THAT(workspace->Upload(PieceOf("up-1", 0, "hello ")), IsOk());
+
+  EXPECT_THAT(workspace->Upload(PieceOf("up-1", 6, "world", /*finish=*/true)),
+              HasReason(absl::StatusCode::kFailedPrecondition, "FILE_PATH_TAKEN"));
+
+  EXPECT_EQ(workspace->used_bytes(), 4u);
+  EXPECT_EQ((*workspace->Stat("in/f.txt/g.txt")).size, 4u);
+}
+
+TEST_F(ToolTest, DiscardedUploadBeginsAnew) {
+  auto workspace = WorkspaceOf("ada");
+  ASSERT_THAT(workspace->Upload(PieceOf("up-1", 0, "hello ")), IsOk());
+  ASSERT_THAT(workspace->Upload(PieceOf("up-2", 0, "other")), IsOk());
+
+  EXPECT_THAT(workspace->DiscardUpload("up-1"), IsOk());
+
+  EXPECT_EQ(workspace->used_bytes(), 5u);
+  absl::StatusOr<Workspace::UploadState> gap = workspace->Upload(PieceOf("up-1", 6, "world", /*finish=*/true));
+  ASSERT_THAT(gap, HasReason("UPLOAD_OFFSET_WRONG"));
+  EXPECT_EQ(ErrorInfoOf(gap.status())->metadata.at("expected"), "0");
+  EXPECT_THAT(workspace->Upload(PieceOf("up-2", 5, "", /*finish=*/true)), IsOk());
+  EXPECT_THAT(workspace->DiscardUpload("up-2"), IsOk()) << "has ended";
+  EXPECT_EQ((*workspace->Stat("in/f.txt")).size, 5u);
+  EXPECT_THAT(workspace->DiscardUpload("../in/f.txt"),
+              HasReason(absl::StatusCode::kInvalidArgument, "UPLOAD_ID_INVALID"));
+}
+
+TEST_F(ToolTest, UploadGoesOnWithinADayAlsoAfterARestart) {
+  ASSERT_THAT(WorkspaceOf("ada")->Upload(PieceOf("up-1", 0, "hello ")), IsOk());
+  clock_.Advance(absl::Hours(23));
+  ASSERT_THAT(WorkspaceOf("ada")->Upload(PieceOf("up-1", 6, "wide ")), IsOk());
+  clock_.Advance(absl::Hours(23));
+
+  const std::unique_ptr<Workspaces> reopened = OpenWorkspaces();
+  ASSERT_OK_AND_ASSIGN(const auto workspace, reopened->For("ada"));
+  clock_.Advance(absl::Minutes(59));
+  EXPECT_EQ(workspace->used_bytes(), 11u);
+  ASSERT_THAT(workspace->Upload(PieceOf("up-1", 11, "world", /*finish=*/true)), IsOk());
+  EXPECT_EQ((*workspace->Stat("in/f.txt")).size, 16u);
+}
+
+TEST_F(ToolTest, AbandonedUploadIsRemovedAfterADay) {
+  auto workspace = WorkspaceOf("ada");
+  const std::string large(600'000, 'x');
+  ASSERT_THAT(workspace->Upload(PieceOf("up-1", 0, large)), IsOk());
+  clock_.Advance(absl::Hours(24));
+
+  EXPECT_THAT(workspace->Write("c.txt", large), IsOk()) << "by whatever wants its room";
+  EXPECT_EQ(workspace->used_bytes(), 600'000u);
+  ASSERT_THAT(workspace->Upload(PieceOf("up-2", 0, "hello ")), IsOk());
+  clock_.Advance(absl::Hours(24));
+
+  EXPECT_THAT(workspace->Upload(PieceOf("up-2", 6, "world")), HasReason("UPLOAD_OFFSET_WRONG"));
+  ASSERT_THAT(workspace->Upload(PieceOf("up-3", 0, "hello ")), IsOk());
+  EXPECT_EQ(workspace->used_bytes(), 600'006u);
+  clock_.Advance(absl::Hours(24));
+
+  const std::unique_ptr<Workspaces> reopened = OpenWorkspaces();
+  ASSERT_OK_AND_ASSIGN(workspace, reopened->For("ada"));
+  EXPECT_EQ(workspace->used_bytes(), 600'000u);
+}
+
+TEST_F(ToolTest, UploadIsKeptForAsLongAsItsLastPieceAsks) {
+  auto workspace = WorkspaceOf("ada");
+  Workspace::Piece piece = PieceOf("up-1", 0, "hello ");
+  piece.keep = absl::Hours(1);
+  ASSERT_THAT(workspace->Upload(piece), IsOk());
+  piece.upload_id = "up-2";
+  piece.keep = absl::Hours(100);
+  ASSERT_THAT(workspace->Upload(piece), IsOk());
+  clock_.Advance(absl::Hours(1));
+
+  EXPECT_THAT(workspace->Write("c.txt", "c"), IsOk());
+  EXPECT_EQ(workspace->used_bytes(), 7u);
+  clock_.Advance(absl::Hours(23));
+  EXPECT_THAT(workspace->Write("c.txt", "c"), IsOk());
+  EXPECT_EQ(workspace->used_bytes(), 1u) << "a day at most";
 }
 
 // --- The built-in tools, through the dispatcher ---

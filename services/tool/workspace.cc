@@ -94,6 +94,15 @@ std::string MediaTypeOf(std::string_view path) {
   return "application/octet-stream";
 }
 
+absl::Status ValidateUploadId(std::string_view id) {
+  if (id.size() < 3 || id.size() > 64 ||
+      id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string_view::npos) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "an upload_id is 3 to 64 of [a-z0-9-]",
+                     {.domain = kDomain, .reason = "UPLOAD_ID_INVALID"});
+  }
+  return absl::OkStatus();
+}
+
 std::string_view NameOf(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
 
 absl::Status WriteAll(const FileDescriptor& file, std::string_view data, uint64_t offset, std::string_view path) {
@@ -211,10 +220,11 @@ absl::Status Workspace::Measure() {
       Walk(temporary.get(), "", /*hidden_too=*/true,
            [&temporary](const std::string& path, const struct stat&) { unlinkat(temporary.get(), path.c_str(), 0); }));
   used_ = 0;
-  return Walk(root_.get(), "", /*hidden_too=*/true, [this](const std::string&, const struct stat& attributes) {
+  RETURN_IF_ERROR(Walk(root_.get(), "", /*hidden_too=*/true, [this](const std::string&, const struct stat& attributes) {
     mutex_.AssertHeld();
     used_ += static_cast<uint64_t>(attributes.st_size);
-  });
+  }));
+  return RemoveAbandonedUploads();
 }
 
 // Part by part, never through a symbolic link: whatever lies in the workspace, the walk stays
@@ -299,6 +309,7 @@ absl::StatusOr<FileInfo> Workspace::Publish(const FileDescriptor& file, const st
 absl::StatusOr<FileInfo> Workspace::Write(std::string_view path, std::string_view contents) {
   RETURN_IF_ERROR(ValidateFilePath(path));
   absl::MutexLock lock(mutex_);
+  RETURN_IF_ERROR(RemoveAbandonedUploads());
   // What it replaces does not count twice.
   const absl::StatusOr<FileInfo> old = Stat(path);
   const uint64_t freed = old.ok() ? old->size : 0;
@@ -367,14 +378,9 @@ absl::StatusOr<std::vector<FileInfo>> Workspace::List(std::string_view prefix, s
 
 absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
   RETURN_IF_ERROR(ValidateFilePath(piece.path));
-  const bool id_valid =
-      piece.upload_id.size() >= 3 && piece.upload_id.size() <= 64 &&
-      piece.upload_id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
-  if (!id_valid) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "an upload_id is 3 to 64 of [a-z0-9-]",
-                     {.domain = kDomain, .reason = "UPLOAD_ID_INVALID"});
-  }
+  RETURN_IF_ERROR(ValidateUploadId(piece.upload_id));
   absl::MutexLock lock(mutex_);
+  RETURN_IF_ERROR(RemoveAbandonedUploads());
   const std::string temporary = absl::StrCat(kUploadFolder, "/", piece.upload_id);
   struct stat attributes;
   const bool begun = fstatat(root_.get(), temporary.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0;
@@ -392,11 +398,21 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
         absl::StrCat("the piece begins at ", piece.offset, ", but ", received, " bytes have arrived"),
         {.domain = kDomain, .reason = "UPLOAD_OFFSET_WRONG", .metadata = {{"expected", absl::StrCat(received)}}});
   }
+  absl::StatusOr<UploadState> state = Receive(piece, temporary, received);
+  if (!state.ok()) {
+    // It would be refused again, and count all the while.
+    RemoveUpload(temporary, received);
+  }
+  return state;
+}
+
+absl::StatusOr<Workspace::UploadState> Workspace::Receive(const Piece& piece, const std::string& temporary,
+                                                          uint64_t& received) {
   const FileDescriptor file(openat(root_.get(), temporary.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.valid()) {
     return FromErrno(errno, piece.path);
   }
-  if (end > received) {
+  if (const uint64_t end = piece.offset + piece.data.size(); end > received) {
     const uint64_t added = end - received;
     if (used_ + added > max_bytes_) {
       return Full(used_ + added);
@@ -406,10 +422,57 @@ absl::StatusOr<Workspace::UploadState> Workspace::Upload(const Piece& piece) {
     received = end;
   }
   if (!piece.finish) {
+    const absl::Duration keep = std::clamp(piece.keep, absl::ZeroDuration(), kUploadKeep);
+    const absl::Time end = clock_->Now() + keep;
+    // A file's time says when its upload ends: one that is kept for less looks as much older.
+    const timespec time = absl::ToTimespec(end - kUploadKeep);
+    const timespec times[2] = {time, time};
+    if (futimens(file.get(), times) != 0) {
+      return FromErrno(errno, piece.path);
+    }
+    next_abandoned_ = std::min(next_abandoned_, end);
     return UploadState{.received = received, .file = std::nullopt};
   }
   ASSIGN_OR_RETURN(FileInfo info, Publish(file, temporary, piece.path));
   return UploadState{.received = received, .file = std::move(info)};
+}
+
+absl::Status Workspace::DiscardUpload(std::string_view upload_id) {
+  RETURN_IF_ERROR(ValidateUploadId(upload_id));
+  absl::MutexLock lock(mutex_);
+  const std::string temporary = absl::StrCat(kUploadFolder, "/", upload_id);
+  struct stat attributes;
+  if (fstatat(root_.get(), temporary.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0) {
+    RemoveUpload(temporary, static_cast<uint64_t>(attributes.st_size));
+  }
+  return absl::OkStatus();
+}
+
+void Workspace::RemoveUpload(const std::string& temporary, uint64_t counted) {
+  if (unlinkat(root_.get(), temporary.c_str(), 0) == 0) {
+    used_ -= std::min(used_, counted);
+  }
+}
+
+absl::Status Workspace::RemoveAbandonedUploads() {
+  const absl::Time now = clock_->Now();
+  if (now < next_abandoned_) {
+    return absl::OkStatus();
+  }
+  const FileDescriptor folder(openat(root_.get(), kUploadFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  absl::Time next = absl::InfiniteFuture();
+  RETURN_IF_ERROR(
+      Walk(folder.get(), "", /*hidden_too=*/true, [&](const std::string& path, const struct stat& attributes) {
+        mutex_.AssertHeld();
+        const absl::Time end = absl::TimeFromTimespec(attributes.st_mtim) + kUploadKeep;
+        if (end <= now) {
+          RemoveUpload(absl::StrCat(kUploadFolder, "/", path), static_cast<uint64_t>(attributes.st_size));
+        } else {
+          next = std::min(next, end);
+        }
+      }));
+  next_abandoned_ = next;
+  return absl::OkStatus();
 }
 
 uint64_t Workspace::used_bytes() const {

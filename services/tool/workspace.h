@@ -22,6 +22,9 @@
 
 namespace bulkhead::tool {
 
+// For how long an upload is kept, at most, when nobody goes on with it.
+inline constexpr absl::Duration kUploadKeep = absl::Hours(24);
+
 struct FileInfo {
   std::string path;  // In the workspace.
   uint64_t size = 0;
@@ -85,14 +88,17 @@ class Workspace {
     uint64_t offset = 0;
     std::string_view data;
     bool finish = false;
+    absl::Duration keep = kUploadKeep;  // From now on, when no other piece comes; `kUploadKeep` at most.
   };
   struct UploadState {
     uint64_t received = 0;
     std::optional<FileInfo> file;  // With the last piece.
   };
   // Adds a piece to an upload; what was received already is skipped. FAILED_PRECONDITION
-  // `UPLOAD_OFFSET_WRONG` (metadata `expected`).
+  // `UPLOAD_OFFSET_WRONG` (metadata `expected`). An upload that cannot be stored or published is removed.
   absl::StatusOr<UploadState> Upload(const Piece& piece);
+  // Removes what has arrived of an upload, if there is any. INVALID_ARGUMENT `UPLOAD_ID_INVALID`.
+  absl::Status DiscardUpload(std::string_view upload_id);
 
   // Bytes of all files and unfinished uploads.
   uint64_t used_bytes() const;
@@ -109,6 +115,13 @@ class Workspace {
   absl::StatusOr<FileInfo> Publish(const FileDescriptor& file, const std::string& temporary, std::string_view path)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Full(uint64_t wanted) const;
+  // Upload, for a piece that begins at or before `received`, which grows with what is stored.
+  absl::StatusOr<UploadState> Receive(const Piece& piece, const std::string& temporary, uint64_t& received)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `counted`: how much of it is in `used_`.
+  void RemoveUpload(const std::string& temporary, uint64_t counted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Removes the uploads that have been kept for long enough.
+  absl::Status RemoveAbandonedUploads() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const FileDescriptor root_;
   const uint64_t max_bytes_;
@@ -117,6 +130,8 @@ class Workspace {
   mutable absl::Mutex mutex_;
   uint64_t used_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_temporary_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Before it, no upload has been kept for long enough.
+  absl::Time next_abandoned_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 };
 
 // All users' workspaces. Thread-safe.
@@ -127,7 +142,7 @@ class Workspaces {
     uint64_t max_bytes = 0;  // Of each user.
   };
 
-  // `clock` outlives the workspaces; it gives files their times.
+  // `clock` outlives the workspaces; it gives files their times, and ends abandoned uploads.
   static absl::StatusOr<std::unique_ptr<Workspaces>> Create(Options options, const Clock* clock);
 
   // `user` is a validated id.
