@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -19,6 +20,7 @@
 #include "bulkhead/notifier/v1/event_service.pb.h"
 #include "bulkhead/tool/v1/file_service.pb.h"
 #include "bulkhead/tool/v1/tool_service.pb.h"
+#include "google/protobuf/empty.pb.h"
 #include "services/common/rpc/metadata.h"
 #include "services/common/rpc/token_check.h"
 #include "services/common/rpc/token_guard.h"
@@ -26,6 +28,7 @@
 #include "services/common/runtime/executor.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/time/proto_time.h"
 #include "services/gateway/discovery.h"
 #include "services/gateway/frame_codec.h"
 #include "services/gateway/sign_in_cookie.h"
@@ -44,6 +47,11 @@ constexpr absl::Duration kMaxStaleness = absl::Seconds(30);
 constexpr absl::Duration kReadyTimeout = absl::Seconds(2);
 // Half of what FileService takes at once; two of them are held.
 constexpr size_t kUploadPiece = 512 * 1024;
+// For how long an upload is kept whose end FileService was not told of: the gateway has died, or the token is no longer
+// good.
+constexpr absl::Duration kUploadKeep = absl::Hours(1);
+// Less than what the server waits for cut-off requests at its shutdown.
+constexpr absl::Duration kDiscardTimeout = absl::Seconds(2);
 constexpr size_t kBodyPiece = 64 * 1024;
 constexpr size_t kQueuedEvents = 64;
 // Proxies close connections on which nothing moves.
@@ -278,10 +286,32 @@ Awaitable<absl::Status> Api::ServeInvokeTool(Asked asked) {
 }
 
 Awaitable<absl::Status> Api::ServeUpload(Asked asked) {
+  const std::string upload_id = dependencies_.ids->NewId("upload");
+  tool::v1::UploadFileResponse response;
+  absl::Status sent = co_await SendUpload(asked, upload_id, &response);
+  // Nobody else knows the id: what has arrived would only count against what the user may store. One who may not upload
+  // has nothing there.
+  if (!sent.ok() && !absl::IsPermissionDenied(sent)) {
+    rpc::CallContext call = asked.call;
+    call.request_id = dependencies_.ids->NewId("request");
+    call.stop = std::stop_token();  // That of a client who may have gone.
+    tool::v1::DiscardUploadRequest discard;
+    discard.set_upload_id(upload_id);
+    pb::Empty nothing;
+    static_cast<void>(co_await dependencies_.backend->Call(
+        std::move(call), "bulkhead.tool.v1.FileService/DiscardUpload", kDiscardTimeout, discard, &nothing));
+  }
+  CO_RETURN_IF_ERROR(sent);
+  co_await asked.exchange.Respond(JsonResponse(ToJson(response.file())));
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Api::SendUpload(const Asked& asked, const std::string& upload_id,
+                                        tool::v1::UploadFileResponse* response) {
   tool::v1::UploadFileRequest request;
   request.set_name(Expand(asked.route.value, asked.variables));
-  request.set_upload_id(dependencies_.ids->NewId("upload"));
-  tool::v1::UploadFileResponse response;
+  request.set_upload_id(upload_id);
+  SetDuration(kUploadKeep, request.mutable_keep());
   CO_ASSIGN_OR_RETURN(std::string piece, co_await asked.exchange.ReadBody(kUploadPiece, options_.max_upload_bytes));
   uint64_t offset = 0;
   while (!request.finish()) {
@@ -294,9 +324,8 @@ Awaitable<absl::Status> Api::ServeUpload(Asked asked) {
     rpc::CallContext call = asked.call;
     call.request_id = dependencies_.ids->NewId("request");
     CO_RETURN_IF_ERROR(
-        co_await dependencies_.backend->Call(std::move(call), asked.route.rpc, kRpcTimeout, request, &response));
+        co_await dependencies_.backend->Call(std::move(call), asked.route.rpc, kRpcTimeout, request, response));
   }
-  co_await asked.exchange.Respond(JsonResponse(ToJson(response.file())));
   co_return absl::OkStatus();
 }
 

@@ -29,6 +29,10 @@
 #include "services/gateway/transcoder.h"
 #include "services/gateway/ws_session.h"
 
+namespace bulkhead::tool::v1 {
+class UploadFileResponse;
+}
+
 namespace bulkhead::gateway {
 
 // Thread-safe.
@@ -84,6 +88,9 @@ class Api final : public HttpHandler {
   Awaitable<absl::Status> ServeRpc(Asked asked);
   Awaitable<absl::Status> ServeInvokeTool(Asked asked);
   Awaitable<absl::Status> ServeUpload(Asked asked);
+  // The body, piece by piece.
+  Awaitable<absl::Status> SendUpload(const Asked& asked, const std::string& upload_id,
+                                     tool::v1::UploadFileResponse* response);
   Awaitable<absl::Status> ServeDownload(Asked asked);
   Awaitable<absl::Status> ServeEventStream(Asked asked);
   Awaitable<absl::Status> ServeTicket(Asked asked);
