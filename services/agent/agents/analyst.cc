@@ -30,7 +30,7 @@ using namespace analyst;  // NOLINT: the parts of this very agent.
 using nlohmann::json;
 
 constexpr std::string_view kName = "analyst";
-constexpr std::string_view kVersion = "1.0.0";
+constexpr std::string_view kVersion = "1.1.0";
 constexpr std::string_view kInputSchema = R"({
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",
