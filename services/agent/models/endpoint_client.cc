@@ -22,6 +22,7 @@
 #include "services/agent/models/sse_reader.h"
 #include "services/common/http/http_client.h"
 #include "services/common/http/url.h"
+#include "services/common/json/untrusted_json.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -161,9 +162,7 @@ class EndpointClient final : public ModelClient {
     if (response.status >= 500 || response.status == 408) {
       return ModelUnreachable(model, absl::StrCat("failed with HTTP status ", response.status), wait);
     }
-    return EndpointError(model, response.status,
-                         nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false),
-                         endpoint.about.api_key.Reveal());
+    return EndpointError(model, response.status, ParseUntrustedJson(response.body), endpoint.about.api_key.Reveal());
   }
 
   const std::map<std::string, Endpoint, std::less<>> endpoints_;

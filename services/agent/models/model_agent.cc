@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/models/model_errors.h"
+#include "services/common/json/untrusted_json.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
 
@@ -156,12 +157,14 @@ class ModelAgent final : public Agent {
           if (tool == tool_of_.end()) {
             co_return Result{.called = false, .text = Problem("TOOL_NOT_FOUND", "there is no such function")};
           }
-          nlohmann::json arguments = call.arguments.empty()
-                                         ? nlohmann::json::object()
-                                         : nlohmann::json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
+          nlohmann::json arguments =
+              call.arguments.empty() ? nlohmann::json::object() : ParseUntrustedJson(call.arguments);
           if (!arguments.is_object()) {
-            co_return Result{.called = false,
-                             .text = Problem("ARGUMENTS_INVALID", "the arguments are not a JSON object")};
+            co_return Result{
+                .called = false,
+                .text = Problem("ARGUMENTS_INVALID",
+                                absl::StrCat("the arguments are not a JSON object, or one nested deeper than ",
+                                             kMaxJsonDepth, " levels"))};
           }
           absl::StatusOr<nlohmann::json> output = co_await branch.CallTool(tool->second, std::move(arguments));
           if (!output.ok()) {

@@ -167,6 +167,7 @@ TEST(ReplyReaderTest, WhatTheProtocolDoesNotAllowIsRefused) {
       {R"({"choices": [], "usage": {"prompt_tokens": 1e30, "completion_tokens": 5}})"},
       {R"({"choices": [], "usage": {"prompt_tokens": 1}})"},
       {std::string(100'000, '[')},
+      {absl::StrCat(R"({"choices": [], "usage": )", std::string(400'000, '['), std::string(400'000, ']'), "}")},
   };
   for (const std::vector<std::string>& chunks : kBad) {
     EXPECT_THAT(Assemble(chunks), HasReason(absl::StatusCode::kAborted, "MODEL_REPLY_INVALID"))

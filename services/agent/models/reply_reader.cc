@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
 #include "services/agent/models/model_errors.h"
+#include "services/common/json/untrusted_json.h"
 #include "services/common/status/macros.h"
 
 namespace bulkhead::agent {
@@ -45,7 +46,7 @@ absl::Status ReplyReader::Add(std::string_view data, absl::FunctionRef<void(std:
     done_ = true;
     return absl::OkStatus();
   }
-  const nlohmann::json chunk = nlohmann::json::parse(data, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json chunk = ParseUntrustedJson(data);
   if (!chunk.is_object()) {
     return Invalid("an event of it is no JSON object");
   }

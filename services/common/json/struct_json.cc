@@ -8,15 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/struct.pb.h"
 #include "nlohmann/json.hpp"
+#include "services/common/json/untrusted_json.h"
 #include "services/common/status/error.h"
 
 namespace bulkhead {
 namespace {
 
 constexpr int64_t kMaxExact = int64_t{1} << 53;
-// Each level of JSON is two of protobuf's (Value and its ListValue or Struct), whose parser stops
-// at 100 of its own.
-constexpr int kMaxDepth = 48;
 
 nlohmann::json ToJson(const google::protobuf::Value& value) {
   switch (value.kind_case()) {
@@ -74,8 +72,9 @@ absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Struc
 }
 
 absl::Status Fill(const nlohmann::json& json, int depth, google::protobuf::Value& value) {
-  if (depth > kMaxDepth) {
-    return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("JSON nested deeper than ", kMaxDepth, " levels"),
+  if (depth > kMaxJsonDepth) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("JSON nested deeper than ", kMaxJsonDepth, " levels"),
                      {.domain = "bulkhead.json", .reason = "JSON_TOO_DEEP"});
   }
   switch (json.type()) {

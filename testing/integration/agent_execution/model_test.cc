@@ -589,12 +589,16 @@ TEST_F(ModelTest, ToolsThatFailAndCallsThatMakeNoSenseAreTheModelsToDealWith) {
                                                         {.domain = "test", .reason = "OUT_OF_ORDER"}));
   Start(nullptr, {broken});
   ASSERT_OK(Define({"broken"}));
-  ASSERT_OK_AND_ASSIGN(const v1::Run ended, Help({{{"tools", {{{"name", "broken"}, {"arguments", "{\"half\": "}}}}},
-                                                  {{"tools", {{{"name", "unheard.of"}}}}},
-                                                  {{"tools", {{{"name", "broken"}}}}},
-                                                  {{"text", "I saw %results%"}}}));
+  const std::string deep = absl::StrCat("{\"x\": ", std::string(100'000, '['), std::string(100'000, ']'), "}");
+  ASSERT_OK_AND_ASSIGN(
+      const v1::Run ended,
+      Help(
+          {{{"tools", {{{"name", "broken"}, {"arguments", "{\"half\": "}}, {{"name", "broken"}, {"arguments", deep}}}}},
+           {{"tools", {{{"name", "unheard.of"}}}}},
+           {{"tools", {{{"name", "broken"}}}}},
+           {{"text", "I saw %results%"}}}));
   ASSERT_EQ(ended.state(), v1::RUN_STATE_SUCCEEDED) << ended.error().message();
-  EXPECT_THAT(ended.answer().summary(), HasSubstr("ARGUMENTS_INVALID"));
+  EXPECT_THAT(ended.answer().summary(), ::testing::ContainsRegex("ARGUMENTS_INVALID.*ARGUMENTS_INVALID"));
   EXPECT_THAT(ended.answer().summary(), HasSubstr("TOOL_NOT_FOUND"));
   EXPECT_THAT(ended.answer().summary(), HasSubstr("OUT_OF_ORDER"));
   EXPECT_EQ(broken->runs(), 1);
