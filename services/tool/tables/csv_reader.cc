@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/common/status/macros.h"
+#include "services/common/storage/user_database.h"
 
 namespace bulkhead::tool {
 namespace {
@@ -24,7 +25,7 @@ void* ReallocateBounded(void* memory, size_t size) {
 // Collects what libcsv reports into rows.
 class RowCollector {
  public:
-  explicit RowCollector(RecordReader::OnRecord on_record) : on_record_(on_record) {}
+  RowCollector(size_t max_fields, RecordReader::OnRecord on_record) : max_fields_(max_fields), on_record_(on_record) {}
 
   static void OnField(void* text, size_t size, void* self) {
     static_cast<RowCollector*>(self)->AddField(std::string_view(static_cast<const char*>(text), size));
@@ -38,7 +39,20 @@ class RowCollector {
   int64_t lines_inside() const { return lines_inside_; }
 
  private:
+  // libcsv cannot be stopped within a piece: after an error nothing more is kept.
   void AddField(std::string_view text) {
+    if (!status_.ok()) {
+      return;
+    }
+    if (ends_.size() == max_fields_) {
+      status_ = LineError("TABLE_TOO_MANY_COLUMNS", line_, absl::StrCat("more than ", max_fields_, " columns"));
+      return;
+    }
+    if (text_.size() + text.size() > kMaxRowBytes) {
+      status_ = LineError("TABLE_ROW_TOO_LARGE", line_,
+                          absl::StrCat("the row is longer than ", kMaxRowBytes, " bytes; is a quote missing?"));
+      return;
+    }
     ends_.push_back(text_.size() + text.size());
     text_.append(text);
     if (text.find('\n') != std::string_view::npos) {
@@ -48,21 +62,22 @@ class RowCollector {
   }
 
   void EndRow(int terminator) {
+    if (!status_.ok()) {
+      return;
+    }
     if (ends_.empty()) {
       // The line feed after a carriage return, or a blank line.
       line_ += terminator == '\n' && row_ended_by_return_ ? 0 : 1;
       row_ended_by_return_ = terminator == '\r';
       return;
     }
-    if (status_.ok()) {
-      fields_.clear();
-      size_t begin = 0;
-      for (const size_t end : ends_) {
-        fields_.push_back({.text = std::string_view(text_).substr(begin, end - begin)});
-        begin = end;
-      }
-      status_ = on_record_({.line = line_, .fields = fields_});
+    fields_.clear();
+    size_t begin = 0;
+    for (const size_t end : ends_) {
+      fields_.push_back({.text = std::string_view(text_).substr(begin, end - begin)});
+      begin = end;
     }
+    status_ = on_record_({.line = line_, .fields = fields_});
     text_.clear();
     ends_.clear();
     line_ += 1 + lines_inside_;
@@ -70,6 +85,7 @@ class RowCollector {
     row_ended_by_return_ = terminator == '\r';
   }
 
+  const size_t max_fields_;
   RecordReader::OnRecord on_record_;
   absl::Status status_;
   int64_t line_ = 1;
@@ -124,7 +140,7 @@ class Parser {
 }  // namespace
 
 absl::Status CsvReader::Read(OnProgress on_progress, OnRecord on_record) {
-  RowCollector rows(on_record);
+  RowCollector rows(storage::kMaxTableColumns, on_record);
   Parser parser(delimiter_);
   RETURN_IF_ERROR(ReadText(*source_, [&](std::string_view piece, uint64_t read) {
     RETURN_IF_ERROR(parser.Parse(piece, rows));
@@ -150,7 +166,7 @@ absl::StatusOr<char> SniffDelimiter(const ByteSource& source) {
       ++total;
       return absl::OkStatus();
     };
-    RowCollector rows(count_row);
+    RowCollector rows(/*max_fields=*/kSampleBytes, count_row);
     Parser parser(delimiter);
     // The sample may end within a row, and a wrong delimiter may make quotes look wrong: what was
     // read until then counts.

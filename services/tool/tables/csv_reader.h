@@ -18,7 +18,8 @@ absl::StatusOr<char> SniffDelimiter(const ByteSource& source);
 // quoted.
 //
 // Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_QUOTE_INVALID (a quote
-// where none may be), TABLE_QUOTE_UNTERMINATED, TABLE_FIELD_TOO_LARGE.
+// where none may be), TABLE_QUOTE_UNTERMINATED, TABLE_FIELD_TOO_LARGE, TABLE_ROW_TOO_LARGE,
+// TABLE_TOO_MANY_COLUMNS.
 class CsvReader : public RecordReader {
  public:
   // `source` outlives the reader.

@@ -2,6 +2,8 @@
 #ifndef SERVICES_TOOL_TABLES_JSON_LINES_READER_H_
 #define SERVICES_TOOL_TABLES_JSON_LINES_READER_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +19,8 @@ namespace bulkhead::tool {
 // or an array is its JSON text.
 //
 // Errors, each with the line in its metadata: TABLE_ENCODING_INVALID, TABLE_LINE_INVALID (not a
-// JSON object), TABLE_FIELD_TOO_LARGE (a line over the limit).
+// JSON object, or nested deeper than kMaxJsonDepth), TABLE_FIELD_TOO_LARGE (a line or a field over
+// the limit), TABLE_ROW_TOO_LARGE, TABLE_TOO_MANY_COLUMNS (both also of the names over all lines).
 class JsonLinesReader : public RecordReader {
  public:
   // `source` outlives the reader.
@@ -30,13 +33,22 @@ class JsonLinesReader : public RecordReader {
   const std::vector<std::string>& names() const { return names_; }
 
  private:
+  class LineParser;
+  // Where in text_ a value lies.
+  struct Piece {
+    size_t begin = 0;
+    size_t size = 0;
+  };
+
   absl::Status ReadLine(std::string_view line, int64_t number, OnRecord on_record);
 
   const ByteSource* source_;
   std::vector<std::string> names_;
+  size_t names_bytes_ = 0;
   absl::flat_hash_map<std::string, size_t> index_;
-  // Reused from line to line.
-  std::vector<std::string> texts_;
+  // Of one line: the values lie one after another; the fields point to them when it is complete.
+  std::string text_;
+  std::vector<Piece> values_;
   std::vector<Field> fields_;
 };
 

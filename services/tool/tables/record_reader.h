@@ -37,6 +37,8 @@ class RecordReader {
 
 // No text may be longer: SQLite would refuse it, and memory is bounded by it.
 inline constexpr size_t kMaxFieldBytes = 8 << 20;
+// Nor all fields of a row together, for the same reasons.
+inline constexpr size_t kMaxRowBytes = 16 << 20;
 
 }  // namespace bulkhead::tool
 

@@ -122,11 +122,6 @@ class Load {
                      {.domain = kDomain, .reason = "TABLE_FILE_EMPTY", .metadata = {{"line", "1"}}});
   }
 
-  static absl::Status TooManyColumns(int64_t line, size_t columns) {
-    return LineError("TABLE_TOO_MANY_COLUMNS", line,
-                     absl::StrCat(columns, " columns; at most ", storage::kMaxTableColumns, " are possible"));
-  }
-
   absl::Status ReadHeader(const Record& record) {
     std::vector<std::string> names;
     for (const Field& field : record.fields) {
@@ -138,9 +133,6 @@ class Load {
 
   // Makes the names usable as columns: not empty, each once.
   absl::Status NameColumns(const std::vector<std::string>& names) {
-    if (names.size() > storage::kMaxTableColumns) {
-      return TooManyColumns(std::max<int64_t>(header_line_, 1), names.size());
-    }
     absl::flat_hash_set<std::string> taken;  // In lower case: SQLite does not tell "A" from "a".
     std::string first_renamed;
     int64_t renamed = 0;
@@ -179,9 +171,6 @@ class Load {
 
   absl::Status Observe(const Record& record) {
     if (json_lines_ != nullptr) {
-      if (record.fields.size() > storage::kMaxTableColumns) {
-        return TooManyColumns(record.line, record.fields.size());
-      }
       // A column that appears late was missing in all rows before.
       GrowInference(record.fields.size());
       while (table_.columns.size() < record.fields.size()) {

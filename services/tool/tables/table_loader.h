@@ -53,7 +53,7 @@ struct LoadedTable {
 // one transaction.
 //
 // Errors: INVALID_ARGUMENT, with metadata `line`: TABLE_ROW_RAGGED and those of the readers;
-// TABLE_FILE_EMPTY, TABLE_TOO_MANY_COLUMNS; CANCELLED `TOOL_CANCELLED` when `stop` is requested;
+// TABLE_FILE_EMPTY; CANCELLED `TOOL_CANCELLED` when `stop` is requested;
 // RESOURCE_EXHAUSTED `STORAGE_FULL`.
 absl::StatusOr<LoadedTable> LoadTable(const ByteSource& source, const LoadOptions& options,
                                       storage::UserWriter& database, std::stop_token stop,

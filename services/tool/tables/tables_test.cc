@@ -224,6 +224,12 @@ const BadFileCase kBadFiles[] = {
     {"JsonEmpty", "\n\n", "TABLE_FILE_EMPTY", "1"},
     {"JsonBadLine", "{\"a\":1}\n{\"a\":}\n", "TABLE_LINE_INVALID", "2"},
     {"JsonArrayLine", "{\"a\":1}\n\n[1]\n", "TABLE_LINE_INVALID", "3"},
+    {"JsonNumberLine", "{\"a\":1}\n7\n", "TABLE_LINE_INVALID", "2"},
+    {"JsonNumberTooLarge", "{\"a\":1e999}\n", "TABLE_LINE_INVALID", "1"},
+    {"JsonTwoObjectsOnALine", "{\"a\":1} {\"a\":2}\n", "TABLE_LINE_INVALID", "1"},
+    {"JsonNestedTooDeep",
+     absl::StrCat("{\"a\":1}\n{\"a\":", std::string(1'000'000, '['), std::string(1'000'000, ']'), "}\n"),
+     "TABLE_LINE_INVALID", "2"},
 };
 
 INSTANTIATE_TEST_SUITE_P(All, BadFileTest, ::testing::ValuesIn(kBadFiles),
@@ -278,6 +284,57 @@ TEST_F(TablesTest, HundredsOfColumnsLoadAndMoreThanSqliteHoldsAreRefused) {
   EXPECT_EQ(*Select("SELECT c0, c499 FROM t"), nlohmann::json::parse("[[0,499]]"));
   EXPECT_THAT(Load(row(2000, "c") + row(2000, "")), IsOk());
   EXPECT_THAT(Load(row(2001, "c")), HasReason("TABLE_TOO_MANY_COLUMNS"));
+}
+
+// What a row would take is not kept before it is refused: each of these is far over its limit.
+TEST_F(TablesTest, RowsBeyondWhatSqliteHoldsAreRefusedAtTheirLine) {
+  const auto refused_at = [this](std::string_view text, LoadOptions::Format format) {
+    const auto table = Load(text, {.format = format, .pad_ragged_rows = true});
+    EXPECT_THAT(table.status().code(), absl::StatusCode::kInvalidArgument);
+    const std::optional<ErrorInfo> info = ErrorInfoOf(table.status());
+    return info.has_value() ? absl::StrCat(info->reason, " ", info->metadata.at("line")) : "";
+  };
+  constexpr auto kCsv = LoadOptions::Format::kCsv;
+  constexpr auto kJsonLines = LoadOptions::Format::kJsonLines;
+  EXPECT_EQ(refused_at(absl::StrCat("a,b\n1,2\n", std::string(300'000, ',')), kCsv), "TABLE_TOO_MANY_COLUMNS 3");
+  const std::string field(6 << 20, 'x');
+  EXPECT_EQ(refused_at(absl::StrCat("a,b\n", field, ",", field, ",", field, "\n"), kCsv), "TABLE_ROW_TOO_LARGE 2");
+
+  std::string members;
+  for (int i = 0; i < 300'000; ++i) {
+    absl::StrAppend(&members, i == 0 ? "{" : ",", "\"k", i, "\":1");
+  }
+  EXPECT_EQ(refused_at(absl::StrCat("{\"a\":1}\n", members, "}\n"), kJsonLines), "TABLE_TOO_MANY_COLUMNS 2");
+  std::string numbers;
+  for (int i = 0; i < 500'000; ++i) {
+    numbers += ",1e14";
+  }
+  EXPECT_EQ(refused_at(absl::StrCat("{\"a\":[1", numbers, "]}\n"), kJsonLines), "TABLE_FIELD_TOO_LARGE 1");
+  std::string names;
+  for (int i = 0; i < 3; ++i) {
+    absl::StrAppend(&names, "{\"", field, i, "\":1}\n");
+  }
+  EXPECT_EQ(refused_at(names, kJsonLines), "TABLE_ROW_TOO_LARGE 3");
+}
+
+// The members of a nested object are looked up nowhere: as many as a line holds are read in one go.
+TEST_F(TablesTest, NestedJsonIsKeptAsItsText) {
+  std::string members;
+  for (int i = 0; i < 200'000; ++i) {
+    absl::StrAppend(&members, i == 0 ? "" : ",", "\"k", i, "\":", i);
+  }
+  const std::string deep = absl::StrCat(std::string(47, '['), std::string(47, ']'));
+  ASSERT_THAT(Load(absl::StrCat("{\"a\": ", R"([[], {}, "x\"y", {"b" : [1, null,true]}, 2.50])",
+                                ", \"a\": ", R"([[], {}, "x\"y", {"b" : [1, null,true], "c": {"d": -1}}, 2.50])",
+                                "}\n{\"a\": ", deep, "}\n{\"a\": {", members, "}}\n{\"a\": \"null\"}\n"),
+                   {.format = LoadOptions::Format::kJsonLines}),
+              IsOk());
+  const auto rows = Select("SELECT a FROM t");
+  ASSERT_THAT(rows, IsOk());
+  ASSERT_THAT(*rows, SizeIs(4));
+  EXPECT_EQ((*rows)[0][0], R"([[],{},"x\"y",{"b":[1,null,true],"c":{"d":-1}},2.5])");
+  EXPECT_EQ((*rows)[1][0], deep);
+  EXPECT_EQ((*rows)[2][0], absl::StrCat("{", members, "}"));
 }
 
 TEST_F(TablesTest, JsonLinesHaveTheColumnsOfAllLines) {
