@@ -607,6 +607,11 @@ TEST_F(ToolTest, TableToolsChainFromFileToChart) {
   EXPECT_EQ(rows["columns"], json::parse(R"([{"name":"region","type":"text"},{"name":"total","type":"integer"}])"));
   EXPECT_EQ(rows["truncated"], true);
   EXPECT_THAT(Output("table.query", {{"sql", "DROP TABLE sales_2021"}}), HasReason("QUERY_NOT_READ_ONLY"));
+  // A row that is too large ends what can be returned; when it is the first one, nothing can.
+  EXPECT_THAT(Output("table.query", {{"sql", "SELECT zeroblob(2000000)"}}), HasReason("QUERY_ROW_TOO_LARGE"));
+  ASSERT_OK_AND_ASSIGN(rows, Output("table.query", {{"sql", "VALUES (1), (zeroblob(2000000)), (3)"}}));
+  EXPECT_EQ(rows["rows"], json::parse("[[1]]"));
+  EXPECT_EQ(rows["truncated"], true);
 
   ASSERT_OK_AND_ASSIGN(FinishedCall chart,
                        Call("chart.render", {{"kind", "bar"},

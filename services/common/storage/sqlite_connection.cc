@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/storage/sqlite_memory.h"
 
 namespace bulkhead::storage {
 namespace {
@@ -96,12 +97,15 @@ SqliteLocation LocationOf(std::string_view path) {
   if (!path.empty()) {
     return {.uri = std::string(path)};
   }
+  static_cast<void>(CountSqliteMemory());  // The next line uses SQLite.
   std::string name(16, '\0');
   sqlite3_randomness(static_cast<int>(name.size()), name.data());
   return {.uri = absl::StrCat("file:/", absl::BytesToHexString(name), "?vfs=memdb"), .in_memory = true};
 }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const SqliteLocation& location, Mode mode) {
+  // Not for this connection, but perhaps it is the first one.
+  static_cast<void>(CountSqliteMemory());
   if (!location.in_memory && mode != Mode::kReader) {
     CreatePrivately(location.uri);
   }

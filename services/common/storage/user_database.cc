@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -11,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
+#include "services/common/storage/sqlite_memory.h"
 
 namespace bulkhead::storage {
 namespace {
@@ -24,6 +26,9 @@ constexpr int kStepsBetweenChecks = 1000;
 // What a connection may keep in memory of its file, in KiB.
 constexpr int kReaderCacheKib = 16 << 10;
 constexpr int kWriterCacheKib = 32 << 10;
+// What SQLite may allocate for a reader, cache and statement together: for some values of the largest
+// size at once, of the thousands that the columns of one row could be.
+constexpr int64_t kMaxReaderBytes = 128 << 20;
 // How long SQLite waits for a lock by itself; between two waits the stop token is looked at.
 constexpr int kLockWaitMilliseconds = 50;
 
@@ -48,6 +53,18 @@ absl::Status NotReadOnly(std::string_view problem) {
       {.domain = kDomain, .reason = "QUERY_NOT_READ_ONLY", .metadata = {{"problem", std::string(problem)}}});
 }
 
+absl::Status TooMuchMemory() {
+  return MakeError(absl::StatusCode::kResourceExhausted,
+                   absl::StrCat("the query needs more than ", kMaxReaderBytes, " bytes of memory at once; select less"),
+                   {.domain = kDomain, .reason = "QUERY_TOO_LARGE", .metadata = {{"problem", "out of memory"}}});
+}
+
+absl::Status RowTooLarge(size_t max_row_bytes) {
+  return MakeError(absl::StatusCode::kResourceExhausted,
+                   absl::StrCat("a row has more than ", max_row_bytes, " bytes; select less"),
+                   {.domain = kDomain, .reason = "QUERY_ROW_TOO_LARGE"});
+}
+
 // The status of the last call on `handle` that failed with `code`.
 absl::Status ErrorOf(sqlite3* handle, int code) {
   const std::string problem = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
@@ -64,6 +81,8 @@ absl::Status ErrorOf(sqlite3* handle, int code) {
       return make(absl::StatusCode::kResourceExhausted, "STORAGE_FULL");
     case SQLITE_TOOBIG:
       return make(absl::StatusCode::kResourceExhausted, "QUERY_TOO_LARGE");
+    case SQLITE_NOMEM:
+      return TooMuchMemory();
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return make(absl::StatusCode::kUnavailable, "STORAGE_BUSY");
@@ -130,7 +149,14 @@ absl::Status Bind(sqlite3* handle, sqlite3_stmt* statement, const std::vector<Va
   return absl::OkStatus();
 }
 
-Value ColumnOf(sqlite3_stmt* statement, int column) {
+// Of texts and blobs. Nothing is converted or expanded for it.
+size_t BytesOf(sqlite3_stmt* statement, int column) {
+  const int type = sqlite3_column_type(statement, column);
+  return type == SQLITE_TEXT || type == SQLITE_BLOB ? static_cast<size_t>(sqlite3_column_bytes(statement, column)) : 0;
+}
+
+// Nothing when there is no memory for it: a blob of zeroes, for one, has not had any so far.
+std::optional<Value> ColumnOf(sqlite3_stmt* statement, int column) {
   switch (sqlite3_column_type(statement, column)) {
     case SQLITE_INTEGER:
       return static_cast<int64_t>(sqlite3_column_int64(statement, column));
@@ -138,11 +164,18 @@ Value ColumnOf(sqlite3_stmt* statement, int column) {
       return sqlite3_column_double(statement, column);
     case SQLITE_TEXT: {
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
+      if (text == nullptr) {
+        return std::nullopt;
+      }
       return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement, column)));
     }
     case SQLITE_BLOB: {
-      const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, column));
+      // The size comes first: a blob that there is no memory for becomes NULL.
       const auto size = static_cast<size_t>(sqlite3_column_bytes(statement, column));
+      const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, column));
+      if (bytes == nullptr && size > 0) {
+        return std::nullopt;
+      }
       return Blob{size == 0 ? std::string() : std::string(bytes, size)};
     }
     default:
@@ -151,6 +184,10 @@ Value ColumnOf(sqlite3_stmt* statement, int column) {
 }
 
 absl::StatusOr<Handle> OpenHandle(const std::string& path, int flags) {
+  if (!CountSqliteMemory()) {
+    return MakeError(absl::StatusCode::kInternal, "SQLite was in use before its memory could be bounded",
+                     {.domain = kDomain, .reason = "STORAGE_FAILED"});
+  }
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   Handle handle(raw);
@@ -203,6 +240,7 @@ std::string QuoteText(std::string_view text) {
 struct UserReader::State {
   std::stop_token stop;
   bool refused = false;  // By the authorizer.
+  SqliteMemory memory{kMaxReaderBytes};
   Handle handle;
 };
 
@@ -226,8 +264,9 @@ absl::StatusOr<std::unique_ptr<UserReader>> UserReader::Open(const std::string& 
 
 absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& parameters,
                                absl::FunctionRef<void(std::vector<std::string>)> columns,
-                               absl::FunctionRef<bool(std::vector<Value>)> row) {
+                               absl::FunctionRef<bool(std::vector<Value>)> row, size_t max_row_bytes) {
   sqlite3* handle = state_->handle.get();
+  const SqliteMemory::Scope counted(&state_->memory);
   auto invalid = [](std::string_view problem) {
     return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("the query is not valid: ", problem),
                      {.domain = kDomain, .reason = "QUERY_INVALID", .metadata = {{"problem", std::string(problem)}}});
@@ -265,8 +304,17 @@ absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& p
 
   const int count = sqlite3_column_count(statement.get());
   std::vector<std::string> names;
+  size_t name_bytes = 0;
   for (int i = 0; i < count; ++i) {
-    names.emplace_back(sqlite3_column_name(statement.get(), i));
+    const char* name = sqlite3_column_name(statement.get(), i);
+    if (name == nullptr) {
+      return TooMuchMemory();
+    }
+    names.emplace_back(name);
+    name_bytes += names.back().size();
+    if (name_bytes > max_row_bytes) {
+      return RowTooLarge(max_row_bytes);
+    }
   }
   columns(std::move(names));
   while (true) {
@@ -283,10 +331,21 @@ absl::Status UserReader::Query(std::string_view sql, const std::vector<Value>& p
     if (code != SQLITE_ROW) {
       return ErrorOf(handle, code);
     }
+    size_t bytes = 0;
+    for (int i = 0; i < count; ++i) {
+      bytes += BytesOf(statement.get(), i);
+    }
+    if (bytes > max_row_bytes) {
+      return RowTooLarge(max_row_bytes);
+    }
     std::vector<Value> values;
     values.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) {
-      values.push_back(ColumnOf(statement.get(), i));
+      std::optional<Value> value = ColumnOf(statement.get(), i);
+      if (!value.has_value()) {
+        return TooMuchMemory();
+      }
+      values.push_back(*std::move(value));
     }
     if (!row(std::move(values))) {
       return absl::OkStatus();

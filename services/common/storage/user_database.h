@@ -32,6 +32,8 @@ std::string QuoteText(std::string_view text);
 
 // SQLite's limit on columns of a table.
 inline constexpr size_t kMaxTableColumns = 2000;
+// No row of a query may have more in its texts and blobs unless the caller says so.
+inline constexpr size_t kMaxRowBytes = 32 << 20;
 
 // Reads one user's database with SQL that he, or a model, wrote. The file is opened read-only, and
 // a statement is refused that does anything but read: no ATTACH, no PRAGMA, no functions that reach
@@ -45,10 +47,12 @@ class UserReader {
   // Runs one SELECT, VALUES, WITH or EXPLAIN. `columns` gets the names of the result before the
   // first row; `row` each row, and may return false to stop. INVALID_ARGUMENT `QUERY_INVALID`
   // (SQLite's message in metadata `problem`), PERMISSION_DENIED `QUERY_NOT_READ_ONLY`,
-  // RESOURCE_EXHAUSTED `QUERY_TOO_LARGE` (a value over 16 MiB).
+  // RESOURCE_EXHAUSTED `QUERY_TOO_LARGE` (a value over 16 MiB, or over 128 MiB of memory for all that
+  // the query holds at once) and `QUERY_ROW_TOO_LARGE` (the texts and blobs of a row, or the names of
+  // the columns, over `max_row_bytes`: found before they are copied).
   absl::Status Query(std::string_view sql, const std::vector<Value>& parameters,
                      absl::FunctionRef<void(std::vector<std::string>)> columns,
-                     absl::FunctionRef<bool(std::vector<Value>)> row);
+                     absl::FunctionRef<bool(std::vector<Value>)> row, size_t max_row_bytes = kMaxRowBytes);
 
  private:
   struct State;

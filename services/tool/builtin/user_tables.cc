@@ -49,7 +49,7 @@ absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& c
   }
   QueryResult result;
   size_t bytes = 0;
-  RETURN_IF_ERROR(reader->Query(
+  const absl::Status status = reader->Query(
       sql, parameters, [&result](std::vector<std::string> columns) { result.columns = std::move(columns); },
       [&](std::vector<storage::Value> row) {
         for (const storage::Value& value : row) {
@@ -61,7 +61,13 @@ absl::StatusOr<QueryResult> RunQuery(const UserTables& tables, const ToolCall& c
         }
         result.rows.push_back(std::move(row));
         return true;
-      }));
+      },
+      max_bytes);
+  if (ReasonOf(status) == "QUERY_ROW_TOO_LARGE") {
+    result.truncated = true;
+  } else {
+    RETURN_IF_ERROR(status);
+  }
   if (result.truncated && result.rows.empty()) {
     return MakeError(absl::StatusCode::kResourceExhausted,
                      absl::StrCat("a row has more than ", max_bytes, " bytes; select less"),

@@ -546,6 +546,43 @@ TEST_F(TablesTest, LongQueryEndsWhenStopped) {
   EXPECT_THAT(status, HasReason(absl::StatusCode::kCancelled, "QUERY_INTERRUPTED"));
 }
 
+// Each of these would take more than 1 GiB.
+TEST_F(TablesTest, QueryThatWouldFillTheMemoryIsRefused) {
+  ASSERT_THAT(Load("a\n1\n"), IsOk());
+  std::string zeroes = "1";
+  std::string texts = "1";
+  for (int i = 0; i < 100; ++i) {
+    absl::StrAppend(&zeroes, ", zeroblob(", 16 << 20, " - a)");
+    absl::StrAppend(&texts, ", printf('%.*c', ", (16 << 20) - 1 - i, ", 'x')");
+  }
+  auto reader = storage::UserReader::Open(path_, {});
+  ASSERT_THAT(reader, IsOk());
+  int rows = 0;
+  const auto query = [&](std::string_view sql, size_t max_row_bytes) {
+    return (*reader)->Query(
+        sql, {}, [](std::vector<std::string>) {},
+        [&rows](std::vector<storage::Value>) {
+          ++rows;
+          return true;
+        },
+        max_row_bytes);
+  };
+  EXPECT_THAT(query(absl::StrCat("SELECT ", zeroes, " FROM t"), 1 << 20),
+              HasReason(absl::StatusCode::kResourceExhausted, "QUERY_ROW_TOO_LARGE"));
+  EXPECT_THAT(query("SELECT 1 AS \"a long name\"", 5), HasReason("QUERY_ROW_TOO_LARGE"));
+  // In SQLite, before there is a row; also when it would be a short one.
+  for (const std::string& sql : {"SELECT " + texts, absl::StrCat("SELECT length(max(", texts, "))")}) {
+    EXPECT_THAT(query(sql, 1 << 20), HasReason(absl::StatusCode::kResourceExhausted, "QUERY_TOO_LARGE"));
+  }
+  EXPECT_THAT(query(absl::StrCat("SELECT ", zeroes, " FROM t"), size_t{4} << 30), HasReason("QUERY_TOO_LARGE"));
+  EXPECT_EQ(rows, 0);
+  // Neither the connection has kept anything, nor are large values of a bearable number refused.
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(query("SELECT hex(zeroblob(8000000)), zeroblob(16000000), hex(zeroblob(7999999))", 64 << 20), IsOk());
+  }
+  EXPECT_EQ(rows, 3);
+}
+
 TEST_F(TablesTest, DatabaseDoesNotGrowBeyondItsLimit) {
   auto writer = storage::UserWriter::Open({.path = path_, .max_bytes = 1 << 20}, {});
   ASSERT_THAT(writer, IsOk());

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/log/absl_check.h"
 #include "absl/synchronization/mutex.h"
+#include "services/common/storage/sqlite_memory.h"
 
 namespace bulkhead::storage {
 namespace {
@@ -69,6 +70,7 @@ int Watch(sqlite3* handle, const char** /*error*/, const void* /*routines*/) {
 void ObserveCommits(std::function<void(const SeenCommit&)> observe) {
   ABSL_CHECK(TheObserver().observe == nullptr) << "commits are observed already";
   TheObserver().observe = std::move(observe);
+  ABSL_CHECK(CountSqliteMemory());
   ABSL_CHECK_EQ(sqlite3_auto_extension(reinterpret_cast<void (*)()>(Watch)), SQLITE_OK);
 }
 
