@@ -314,6 +314,17 @@ absl::StatusOr<std::vector<uint64_t>> SequencesOf(User& user, std::string_view r
   return sequences;
 }
 
+// Waits for the end of a run whose relay pauses between its tries, `pause` at most.
+absl::Status AwaitLastEvent(Harness& platform, User& user, std::string_view run, absl::Duration pause) {
+  return WaitFor(
+      [&] {
+        platform.Advance(pause);
+        const auto types = user.EventTypesOf(run);
+        return types.ok() && !types->empty() && types->back() == "agent_completed";
+      },
+      "the run's last event");
+}
+
 constexpr char kSucceeded[] = "RUN_STATE_SUCCEEDED";
 const std::vector<std::string>& ChainEvents() {
   static const auto* const kTypes = new std::vector<std::string>{"run_queued",     "agent_started",  "agent_thinking",
@@ -360,13 +371,7 @@ TEST(DataPipelineTest, EventsOfWhichTheRelayDoesNotKnowThatTheyArrivedComeOnce) 
   platform->faults().LoseResponse(kPublishEvents, Away(), /*nth=*/1);
   platform->faults().FailCall(kPublishEvents, Away(), /*nth=*/2);
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"count"}}}));
-  ASSERT_OK(WaitFor(
-      [&] {
-        platform->Advance(absl::Milliseconds(100));  // The relay pauses between its tries.
-        const auto types = ada.EventTypesOf(run);
-        return types.ok() && !types->empty() && types->back() == "agent_completed";
-      },
-      "the run's last event"));
+  ASSERT_OK(AwaitLastEvent(*platform, ada, run, absl::Milliseconds(100)));
 
   EXPECT_THAT(ada.EventTypesOf(run), IsOkAndHolds(ElementsAreArray(ChainEvents())));
   EXPECT_THAT(SequencesOf(ada, run), IsOkAndHolds(ElementsAre(1, 2, 3, 4, 5, 6)));
@@ -388,13 +393,7 @@ TEST(DataPipelineTest, EventsOutliveALogThatCannotWrite) {
         kPublishEvents, MakeError(code, "not now", {.domain = "bulkhead.storage", .reason = "STORAGE_FAILED"}), ++nth);
   }
   ASSERT_OK_AND_ASSIGN(const std::string run, ada.StartRun("chain", {{"tools", {"count"}}}));
-  ASSERT_OK(WaitFor(
-      [&] {
-        platform->Advance(absl::Seconds(2));  // The relay pauses between its tries.
-        const auto types = ada.EventTypesOf(run);
-        return types.ok() && !types->empty() && types->back() == "agent_completed";
-      },
-      "the run's last event"));
+  ASSERT_OK(AwaitLastEvent(*platform, ada, run, absl::Seconds(2)));
   EXPECT_THAT(ada.EventTypesOf(run), IsOkAndHolds(ElementsAreArray(ChainEvents())));
   EXPECT_THAT(SequencesOf(ada, run), IsOkAndHolds(ElementsAre(1, 2, 3, 4, 5, 6)));
   EXPECT_THAT(platform->faults().CallsOf(kPublishEvents), Ge(6));
