@@ -57,6 +57,7 @@ TEST(AgentExecutionTest, InterruptedRunStandsStillAcrossARestartUntilItIsResumed
   User& ada = platform->As("ada");
   ASSERT_OK_AND_ASSIGN(std::string run, ada.StartRun("chain", Tools({"slow", "after"})));
   ASSERT_OK(hold->Wait());
+  ASSERT_OK(ada.WaitForEvent(run, "tool_executing"));
 
   v1::InterruptRunRequest interrupt;
   interrupt.set_name(run);
