@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "services/agent/definition.h"
+#include "services/agent/request_id.h"
 #include "services/agent/run_proto.h"
 #include "services/common/paging/page_token.h"
 #include "services/common/status/error.h"
@@ -64,6 +65,7 @@ absl::StatusOr<v1::ListAgentsResponse> AgentCatalog::List(const UserContext& use
 }
 
 Awaitable<absl::StatusOr<v1::Agent>> AgentCatalog::Create(rpc::CallContext call, v1::CreateAgentRequest request) const {
+  CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   CO_ASSIGN_OR_RETURN(DefinitionRecord definition, co_await Checked(call, request.agent()));
   if (dependencies_.registry->Find(definition.name).ok()) {
     co_return Refused(absl::StatusCode::kAlreadyExists, "AGENT_EXISTS", "is the name of a built-in agent",

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "services/agent/request_id.h"
 #include "services/common/json_schema/json_schema.h"
 #include "services/common/status/error.h"
 #include "services/common/status/macros.h"
@@ -14,7 +15,6 @@
 namespace bulkhead::agent {
 namespace {
 
-constexpr size_t kMaxRequestIdBytes = 128;
 constexpr int kMaxChildDepth = 5;
 // A run token outlives its run by a little, so that a late call fails for the right reason; auth
 // gives none for longer.
@@ -39,12 +39,6 @@ absl::Status CheckInputSize(const std::string& input) {
 absl::Status Invalid(std::string_view reason, std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, message,
                    {.domain = "bulkhead.agent", .reason = std::string(reason)});
-}
-
-absl::Status CheckRequestId(std::string_view id) {
-  return id.size() <= kMaxRequestIdBytes
-             ? absl::OkStatus()
-             : Invalid("REQUEST_ID_INVALID", absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"));
 }
 
 }  // namespace

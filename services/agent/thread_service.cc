@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "bulkhead/agent/v1/thread_service.pb.h"
+#include "services/agent/request_id.h"
 #include "services/agent/thread_proto.h"
 #include "services/common/identity/user_context.h"
 #include "services/common/paging/page_token.h"
@@ -22,8 +23,6 @@ namespace bulkhead::agent {
 namespace {
 
 using google::protobuf::Empty;
-
-constexpr size_t kMaxRequestIdBytes = 128;
 
 // Adapters: validate, call the store, convert.
 class ThreadServiceImpl final : public rpc::Service {
@@ -52,11 +51,7 @@ class ThreadServiceImpl final : public rpc::Service {
 
   Awaitable<absl::StatusOr<v1::Thread>> CreateThread(const rpc::CallContext& call,
                                                      const v1::CreateThreadRequest& request) {
-    if (request.request_id().size() > kMaxRequestIdBytes) {
-      co_return MakeError(absl::StatusCode::kInvalidArgument,
-                          absl::StrCat("request_id has more than ", kMaxRequestIdBytes, " bytes"),
-                          {.domain = "bulkhead.agent", .reason = "REQUEST_ID_INVALID"});
-    }
+    CO_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
     CO_ASSIGN_OR_RETURN(ThreadChange wanted, ParseThread(request.thread()));
     ThreadRecord thread;
     thread.id = options_.ids->NewId("thread");

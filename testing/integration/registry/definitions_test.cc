@@ -150,6 +150,19 @@ TEST(DefinitionTest, WhatSchemasLeaveOpenIsNotHeldAgainstAPlan) {
 })json")));
 }
 
+TEST(DefinitionTest, RequestIdThatIsTooLongIsRefusedAndNothingIsMade) {
+  Covers({"RF-1"});
+  ASSERT_OK_AND_ASSIGN(auto platform, Harness::Builder().WithUsers({"ada"}).Build());
+  User& ada = platform->As("ada");
+  const json plan = {{"name", "agents/hello"},
+                     {"description", "Of the test."},
+                     {"plan", {{"nodes", {{{"id", "only"}, {"tool", "tools/table.list"}}}}}}};
+  EXPECT_THAT(ada.Http("POST", "/v1/agents", {{"agent", plan}, {"requestId", std::string(129, 'r')}}),
+              HasReason(absl::StatusCode::kInvalidArgument, "REQUEST_ID_INVALID"));
+  EXPECT_THAT(ada.Http("GET", "/v1/agents/hello", nullptr), HasReason("AGENT_NOT_FOUND"));
+  EXPECT_OK(ada.Http("POST", "/v1/agents", {{"agent", plan}, {"requestId", std::string(128, 'r')}}));
+}
+
 TEST(DefinitionTest, LimitsOfAPlanHold) {
   Covers({"RF-1"});
   auto platform = PlatformWith(std::make_shared<CountingTool>("count"), {"ada"});
